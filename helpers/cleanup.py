@@ -1,0 +1,112 @@
+"""Finds and deletes what a lab left behind on SageMaker, the billed things first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from helpers.session import SageMakerHelper
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing that a lab made.
+
+    Attributes:
+        kind: "endpoint", "training job", "processing job", "endpoint config" or "model".
+        name: its name.
+        billed: whether AWS bills it for as long as it exists.
+    """
+
+    kind: str
+    name: str
+    billed: bool
+
+
+_LISTINGS = (
+    ("endpoint", "list_endpoints", "Endpoints", "EndpointName", {}, True),
+    ("training job", "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", {"StatusEquals": "InProgress"}, True),
+    (
+        "processing job",
+        "list_processing_jobs",
+        "ProcessingJobSummaries",
+        "ProcessingJobName",
+        {"StatusEquals": "InProgress"},
+        True,
+    ),
+    ("endpoint config", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", {}, False),
+    ("model", "list_models", "Models", "ModelName", {}, False),
+)
+_DELETIONS = {
+    "endpoint": ("delete_endpoint", "EndpointName"),
+    "training job": ("stop_training_job", "TrainingJobName"),
+    "processing job": ("stop_processing_job", "ProcessingJobName"),
+    "endpoint config": ("delete_endpoint_config", "EndpointConfigName"),
+    "model": ("delete_model", "ModelName"),
+}
+
+
+def find(aws: SageMakerHelper, prefix: str | None = None) -> list[Resource]:
+    """Everything on SageMaker whose name begins with `prefix`, the session's own by default; the billed first."""
+    prefix = aws.prefix if prefix is None else prefix
+    found = []
+    for kind, operation, key, name_key, filters, billed in _LISTINGS:
+        for page in aws.sagemaker.get_paginator(operation).paginate(NameContains=prefix, **filters):
+            names = (summary[name_key] for summary in page[key])
+            found.extend(Resource(kind, name, billed) for name in names if name.startswith(prefix))
+    return found
+
+
+def delete(aws: SageMakerHelper, resources: list[Resource], timeout: float = 600) -> None:
+    """Delete resources, stop jobs, and wait until the endpoints among them are gone.
+
+    Raises:
+        TimeoutError: an endpoint still exists after `timeout` seconds.
+    """
+    for resource in resources:
+        operation, key = _DELETIONS[resource.kind]
+        getattr(aws.sagemaker, operation)(**{key: resource.name})
+    deadline = time.monotonic() + timeout
+    waiting = {resource.name for resource in resources if resource.kind == "endpoint"}
+    while waiting:
+        waiting &= {resource.name for resource in find(aws, prefix="") if resource.kind == "endpoint"}
+        if waiting and time.monotonic() > deadline:
+            raise TimeoutError(f"still not deleted after {timeout:g} s: {', '.join(sorted(waiting))}")
+        if waiting:
+            time.sleep(aws.poll_seconds)
+
+
+def delete_lab(aws: SageMakerHelper) -> pd.DataFrame:
+    """Delete all that this session's lab made: endpoints, jobs in progress, configurations, models, S3 objects.
+
+    Returns:
+        One row per deleted thing: kind, name, billed.
+
+    Raises:
+        ValueError: the session was opened without a lab.
+    """
+    import pandas as pd
+
+    if not aws.lab:
+        raise ValueError("connect(lab=...) names the lab whose resources are deleted; this session has none")
+    resources = find(aws)
+    delete(aws, resources)
+    rows: list[dict[str, Any]] = [{"kind": r.kind, "name": r.name, "billed": r.billed} for r in resources]
+    prefix = f"course/{aws.lab}/"
+    if count := _delete_objects(aws, prefix):
+        rows.append({"kind": f"{count} S3 objects", "name": f"s3://{aws.bucket}/{prefix}", "billed": True})
+    return pd.DataFrame(rows, columns=["kind", "name", "billed"])
+
+
+def _delete_objects(aws: SageMakerHelper, prefix: str) -> int:
+    count = 0
+    for page in aws.s3.get_paginator("list_objects_v2").paginate(Bucket=aws.bucket, Prefix=prefix):
+        keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+        if keys:
+            aws.s3.delete_objects(Bucket=aws.bucket, Delete={"Objects": keys, "Quiet": True})
+            count += len(keys)
+    return count

@@ -1,0 +1,171 @@
+"""Puts a model behind a real-time endpoint and calls it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from helpers.session import SageMakerHelper
+
+WAIT_SECONDS = 1800
+
+
+def package_model(model_dir: str | Path, code_dir: str | Path | None, out: str | Path) -> Path:
+    """Pack a `model.tar.gz`: the model's files at the top, the inference code under `code/`.
+
+    Equal files give equal bytes, so that a model's hash says whether it changed.
+
+    Args:
+        model_dir: folder with the model's files, or the `model.tar.gz` of a training job.
+        code_dir: folder with `inference.py` and, if needed, `requirements.txt`; None packs no code.
+        out: path of the archive to write.
+
+    Raises:
+        FileNotFoundError: a folder does not exist, or code_dir has no inference.py.
+    """
+    model_dir, out = Path(model_dir), Path(out)
+    if code_dir is not None and not (Path(code_dir) / "inference.py").is_file():
+        raise FileNotFoundError(f"no inference.py in {Path(code_dir).resolve()}")
+    entries = _archive_entries(model_dir) if model_dir.is_file() else _folder_entries(model_dir)
+    if code_dir is not None:
+        entries |= {f"code/{name}": content for name, content in _folder_entries(Path(code_dir)).items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("wb") as file, _deterministic_gzip(file) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in sorted(entries):
+            member = tarfile.TarInfo(name)
+            member.size = len(entries[name])
+            archive.addfile(member, io.BytesIO(entries[name]))
+    return out
+
+
+def deploy_realtime(
+    aws: SageMakerHelper,
+    name: str,
+    image: str,
+    model_data: str,
+    environment: Mapping[str, str] | None = None,
+    instance_type: str | None = None,
+    instance_count: int = 1,
+) -> str:
+    """Create a model, an endpoint configuration and an endpoint, all called `name`, and wait until it serves.
+
+    Args:
+        aws: the lab's session.
+        name: name of the three resources, for example `aws.name("xgb")`.
+        image: URI of the serving container.
+        model_data: S3 URI of the `model.tar.gz`.
+        environment: variables for the container; `SAGEMAKER_PROGRAM` names the script under `code/`.
+        instance_type: the session's own for endpoints by default.
+        instance_count: instances behind the endpoint.
+
+    Returns:
+        The endpoint's name.
+
+    Raises:
+        RuntimeError: the endpoint failed; the message carries SageMaker's FailureReason.
+    """
+    container = {"Image": image, "ModelDataUrl": model_data, "Environment": dict(environment or {})}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InstanceType": instance_type or aws.instance_type("endpoint"),
+        "InitialInstanceCount": instance_count,
+        "InitialVariantWeight": 1.0,
+    }
+    aws.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=aws.role)
+    aws.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    wait_in_service(aws, name)
+    return name
+
+
+def wait_in_service(aws: SageMakerHelper, endpoint: str, timeout: float = WAIT_SECONDS) -> dict[str, Any]:
+    """Wait until an endpoint serves.
+
+    Returns:
+        The last answer of DescribeEndpoint.
+
+    Raises:
+        RuntimeError: the endpoint failed.
+        TimeoutError: it was not in service after `timeout` seconds.
+    """
+    return _wait(
+        aws, lambda: aws.sagemaker.describe_endpoint(EndpointName=endpoint), "EndpointStatus", "InService", timeout
+    )
+
+
+def wait_for_training(aws: SageMakerHelper, job: str, timeout: float = WAIT_SECONDS) -> dict[str, Any]:
+    """Wait until a training job is done.
+
+    Returns:
+        The last answer of DescribeTrainingJob.
+
+    Raises:
+        RuntimeError: the job failed or was stopped.
+        TimeoutError: it was not done after `timeout` seconds.
+    """
+    return _wait(
+        aws, lambda: aws.sagemaker.describe_training_job(TrainingJobName=job), "TrainingJobStatus", "Completed", timeout
+    )
+
+
+def invoke(
+    aws: SageMakerHelper,
+    endpoint: str,
+    body: bytes | str,
+    content_type: str = "text/csv",
+    accept: str = "application/json",
+    **options: Any,
+) -> bytes:
+    """Call an endpoint once and return the answer's body.
+
+    Args:
+        aws: the lab's session.
+        endpoint: the endpoint's name.
+        body: the request, at most 6,291,456 bytes.
+        content_type: media type of the request.
+        accept: media type wanted for the answer.
+        options: further members of InvokeEndpoint, for example TargetVariant or InferenceId.
+    """
+    answer = aws.runtime.invoke_endpoint(
+        EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept, **options
+    )
+    return answer["Body"].read()
+
+
+def _wait(aws: SageMakerHelper, describe: Any, status_key: str, wanted: str, timeout: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = describe()
+        status = answer[status_key]
+        if status == wanted:
+            return answer
+        if status in ("Failed", "Stopped", "OutOfService"):
+            raise RuntimeError(f"{status_key} is {status}: {answer.get('FailureReason', 'no reason given')}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{status_key} is still {status} after {timeout:g} s")
+        time.sleep(aws.poll_seconds)
+
+
+def _folder_entries(folder: Path) -> dict[str, bytes]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder at {folder.resolve()}")
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _archive_entries(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        files = [member for member in archive.getmembers() if member.isfile()]
+        return {member.name.removeprefix("./"): archive.extractfile(member).read() for member in files}
+
+
+def _deterministic_gzip(file: Any) -> Any:
+    import gzip
+
+    return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
