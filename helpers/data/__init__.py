@@ -1,0 +1,1 @@
+"""Seeded generators of the labs' data, one module each."""
