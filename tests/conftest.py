@@ -1,0 +1,37 @@
+"""What every test sees: a local SageMaker of its own, never the one in the project's folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import SageMakerHelper, connect, local_sagemaker
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's folder."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_local_sagemaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point everything that tests start at a home in a temporary folder, and stop what was started."""
+    before = dict(os.environ)
+    os.environ["LOCAL_SAGEMAKER_HOME"] = str(tmp_path_factory.mktemp("sagemaker"))
+    os.environ["COURSE_SCALE"] = "smoke"
+    os.environ.pop("COURSE_BACKEND", None)
+    os.environ.pop("COURSE_LEDGER", None)
+    yield
+    local_sagemaker.stop(Path(os.environ["LOCAL_SAGEMAKER_HOME"]))
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def aws(request: pytest.FixtureRequest) -> SageMakerHelper:
+    """A session for a lab that is named after the test's module."""
+    return connect(lab=request.module.__name__.rpartition("test_")[2].replace("_", "-"))
