@@ -28,8 +28,8 @@ def handbook_features(
     holds the earlier rows.
 
     Args:
-        transactions: timestamp (datetime, read to the second), customer_id, terminal_id (int), amount (float), fraud (bool); other columns
-            and the index are kept. Rows may be in any order.
+        transactions: timestamp (datetime, read to the second), customer_id, terminal_id (int), amount (float), fraud
+            (bool); other columns and the index are kept. Rows may be in any order.
         delay_days: days until a label is known.
         windows: window lengths in days.
 
