@@ -1,0 +1,56 @@
+"""The server's process: `python -m helpers.local_sagemaker --home FOLDER [--port PORT]`."""
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from helpers.local_sagemaker import app
+
+
+def main() -> None:
+    """Serves one home folder until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.local_sagemaker", description="The local SageMaker's server.")
+    parser.add_argument("--home", type=Path, required=True, help="folder of the state, the artifacts and the logs")
+    parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1; 0 picks a free one")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    home = options.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "server.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"Another local SageMaker serves {home}.")
+        run(home, options.port)
+
+
+def run(home: Path, port: int) -> None:
+    """Serves; the caller holds the home's lock."""
+
+    def ready(port: int) -> None:
+        record = json.dumps({"pid": os.getpid(), "port": port})
+        temporary = home / "server.json.new"
+        temporary.write_text(record)
+        temporary.replace(home / "server.json")
+        logging.info("serving %s at http://127.0.0.1:%d", home, port)
+
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        try:
+            runner.run(app.serve(home, port, ready))
+        except OSError as error:
+            sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Choose another port.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""The HTTP front: one asyncio process that answers SageMaker itself and hands every other service to moto."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import signal
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+from aiohttp import web
+
+from helpers.local_sagemaker import arns, errors, model, models, tags
+from helpers.local_sagemaker.operations import OPERATIONS
+from helpers.local_sagemaker.state import Store
+
+__all__ = ["Server", "models", "serve"]
+
+logger = logging.getLogger(__name__)
+
+_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
+_S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
+_CONTROL_PLANE_THREADS = 8
+
+_MODULES = {}
+for _name in ("images", "training", "processing", "endpoint_configs", "jobs", "endpoints", "invoke", "metrics"):
+    if importlib.util.find_spec(f"helpers.local_sagemaker.{_name}"):
+        _MODULES[_name] = importlib.import_module(f"helpers.local_sagemaker.{_name}")
+
+
+class Server:
+    """What the handlers share: made once per process.
+
+    Args:
+        home: folder of the state, the artifacts and the logs.
+        port: of 127.0.0.1, for the URL.
+    """
+
+    region = arns.REGION
+    account = arns.ACCOUNT
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.url = f"http://127.0.0.1:{port}"
+        self.speedup = float(os.environ.get("LOCAL_SAGEMAKER_SPEEDUP", "60"))
+        self.store = Store(home / "state.db")
+        self.threads = ThreadPoolExecutor(_CONTROL_PLANE_THREADS, thread_name_prefix="control-plane")
+        self._clients: dict[str, object] = {}
+        self._clients_lock = threading.Lock()
+
+    def arn(self, resource: str, name: str) -> str:
+        """The ARN of a SageMaker resource, such as `server.arn("training-job", "xgb")`."""
+        return arns.arn(resource, name)
+
+    def add_tags(self, arn: str, new_tags: list[dict]) -> None:
+        """Tags a resource; `new_tags` is as in a request's Tags."""
+        tags.add(self.store, arn, new_tags)
+
+    def delete_tags(self, arn: str) -> None:
+        """Removes all tags of a resource."""
+        tags.delete(self.store, arn)
+
+    def client(self, service: str) -> object:
+        """A boto3 client of this server itself; thread-safe and shared."""
+        with self._clients_lock:
+            if service not in self._clients:
+                self._clients[service] = self._boto_session.client(service, endpoint_url=self.url)
+            return self._clients[service]
+
+    @cached_property
+    def _boto_session(self) -> object:
+        import boto3
+
+        return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region)
+
+    @cached_property
+    def aws(self) -> object:
+        """Every service but SageMaker: moto, imported at the first call."""
+        from helpers.local_sagemaker.aws import Aws
+
+        return Aws(self)
+
+
+async def serve(home: Path, port: int, ready: object) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        home: folder of the state.
+        port: 0 picks a free one.
+        ready: called with the port when the socket listens.
+    """
+    application = web.Application(client_max_size=0)
+    runner = web.AppRunner(application, auto_decompress=False, access_log=None, handle_signals=False)
+    front = Front()
+    application.router.add_post("/endpoints/{name}/invocations", front.invoke)
+    application.router.add_get("/_local/health", front.health)
+    application.router.add_route("*", "/{path:.*}", front.dispatch)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = front.server = Server(home, port)
+    for module in _MODULES.values():
+        if hasattr(module, "start"):
+            module.start(server)
+    ready(port)
+    await stopped.wait()
+    await site.stop()
+    for module in reversed(_MODULES.values()):
+        if hasattr(module, "stop"):
+            await loop.run_in_executor(None, module.stop, server)
+    await runner.cleanup()
+    server.store.close()
+
+
+class Front:
+    """Routes a request to SageMaker's control plane, to an endpoint, or to moto."""
+
+    server: Server
+
+    async def health(self, request: web.BaseRequest) -> web.Response:
+        """Answers whether this is the server of a home folder, without touching anything."""
+        refuse_strangers(request)
+        return web.json_response({"pid": os.getpid(), "home": str(self.server.home), "time": time.time()})
+
+    async def invoke(self, request: web.Request) -> web.StreamResponse:
+        """InvokeEndpoint."""
+        refuse_strangers(request)
+        return await _MODULES["invoke"].invoke_endpoint(self.server, request)
+
+    async def dispatch(self, request: web.Request) -> web.StreamResponse:
+        """Everything else."""
+        refuse_strangers(request)
+        target = request.headers.get("X-Amz-Target", "")
+        if target.startswith("SageMaker."):
+            return await self.control_plane(target.removeprefix("SageMaker."), await request.read())
+        return await self.server.aws.handle(request)
+
+    async def control_plane(self, operation: str, body: bytes) -> web.Response:
+        """One operation of the JSON 1.1 protocol."""
+        loop = asyncio.get_running_loop()
+        try:
+            status, body = 200, await loop.run_in_executor(self.server.threads, self.answer, operation, body)
+        except errors.AwsError as error:
+            status, body = error.status, errors.json_body(error)
+        except Exception:
+            logger.exception("%s failed", operation)
+            internal = errors.AwsError("InternalFailure", f"{operation} failed inside the local SageMaker: see its log.", 500)
+            status, body = 500, errors.json_body(internal)
+        return web.Response(
+            status=status,
+            body=body,
+            headers={"x-amzn-RequestId": str(uuid.uuid4()), "Content-Type": errors.JSON_CONTENT_TYPE},
+        )
+
+    def answer(self, operation: str, body: bytes) -> bytes:
+        """The response's body.
+
+        Raises:
+            AwsError: what the client did wrong.
+        """
+        if not model.is_operation(operation):
+            raise errors.AwsError("UnknownOperationException", f"Unknown operation {operation}.")
+        request = model.parse(operation, body)
+        if operation not in OPERATIONS:
+            raise errors.validation(f"{operation} is not available in the local SageMaker.")
+        return model.serialize(operation, OPERATIONS[operation](self.server, request))
+
+
+def refuse_strangers(request: web.BaseRequest) -> None:
+    """Keeps web pages out: a browser may reach 127.0.0.1 for any site that it has open.
+
+    Raises:
+        HTTPForbidden: the Host is not this machine's (DNS rebinding), or the call comes from another origin.
+    """
+    host = request.headers.get("Host", "")
+    if not (_LOOPBACK_HOST.fullmatch(host) or _S3_HOST.fullmatch(host)):
+        raise web.HTTPForbidden(text=f"The local SageMaker does not answer for the host {host!r}.")
+    origin = request.headers.get("Origin")
+    if (origin and origin != f"http://{host}") or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        raise web.HTTPForbidden(text="The local SageMaker does not answer web pages of another origin.")

@@ -1,0 +1,211 @@
+"""Starts, finds, stops and wipes the server of a home folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.local_sagemaker import arns
+
+START_SECONDS = 30
+STOP_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    url: str
+    pid: int
+    home: Path
+
+
+class LocalSageMakerError(RuntimeError):
+    """The server cannot be started or stopped; the message says why and what to do."""
+
+
+def start(home: str | Path | None = None, port: int | None = None) -> Running:
+    """Starts the server of a home folder unless it runs, and returns when it answers.
+
+    The server outlives the caller: `stop` ends it.
+
+    Args:
+        home: folder of the state; by default the variable LOCAL_SAGEMAKER_HOME, else `.sagemaker` here.
+        port: of 127.0.0.1; by default the one of the last start if it is free, else any.
+
+    Raises:
+        LocalSageMakerError: the port is taken, or the server did not start; carries the end of its log.
+    """
+    folder = _home(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "start.lock"):
+        running = status(folder)
+        if running is None:
+            preferred = _record(folder).get("port", 0) if port is None else port
+            try:
+                running = _spawn(folder, preferred)
+            except LocalSageMakerError:
+                if port is not None or not preferred:
+                    raise
+                running = _spawn(folder, 0)
+    if port is not None and running.url != f"http://127.0.0.1:{port}":
+        raise LocalSageMakerError(f"The server of {folder} already runs at {running.url}: stop it to change its port.")
+    return running
+
+
+def status(home: str | Path | None = None) -> Running | None:
+    """The server of a home folder, or None when it does not run."""
+    folder = _home(home)
+    record = _record(folder)
+    answer = _health(record["port"]) if record else None
+    if answer is None or answer["home"] != str(folder):
+        return None
+    return Running(f"http://127.0.0.1:{record['port']}", answer["pid"], folder)
+
+
+def stop(home: str | Path | None = None) -> None:
+    """Stops the server of a home folder, and the jobs and endpoint workers that it started.
+
+    Raises:
+        LocalSageMakerError: it does not end.
+    """
+    import psutil
+
+    folder = _home(home)
+    pid = _record(folder).get("pid")
+    if pid is None or not _serves(pid, folder):
+        return
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        process.terminate()
+    except psutil.NoSuchProcess:
+        return
+    _, alive = psutil.wait_procs(family[:1], timeout=STOP_SECONDS)
+    for member in (*alive, *family[1:]):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+    if alive:
+        raise LocalSageMakerError(f"These processes of {folder} do not end: {[member.pid for member in alive]}.")
+
+
+def reset(home: str | Path | None = None) -> None:
+    """Stops the server of a home folder and deletes all of its state.
+
+    Raises:
+        LocalSageMakerError: the folder is not one that a server made.
+    """
+    folder = _home(home)
+    stop(folder)
+    if not folder.exists():
+        return
+    with _locked(folder / "start.lock"):
+        if not (folder / "server.lock").exists():
+            raise LocalSageMakerError(f"{folder} is not the home of a local SageMaker: nothing is deleted.")
+        for path in folder.iterdir():
+            if path.name == "start.lock":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def environment(running: Running) -> dict[str, str]:
+    """The variables that point any program of AWS's SDKs at the server."""
+    return {
+        "AWS_ENDPOINT_URL": running.url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": arns.REGION,
+        "AWS_REGION": arns.REGION,
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(running.home / "sagemaker-config.yaml"),
+    }
+
+
+def _home(home: str | Path | None) -> Path:
+    return Path(home or os.environ.get("LOCAL_SAGEMAKER_HOME") or ".sagemaker").resolve()
+
+
+def _record(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "server.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _health(port: int) -> dict | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/_local/health")
+        answer = json.loads(connection.getresponse().read())
+        return answer if isinstance(answer, dict) and {"pid", "home"} <= answer.keys() else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def _serves(pid: int, folder: Path) -> bool:
+    """Whether a process is the server of the folder: a pid alone may be another program's by now."""
+    import psutil
+
+    try:
+        arguments = psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    return "helpers.local_sagemaker" in arguments and str(folder) in arguments
+
+
+def _spawn(folder: Path, port: int) -> Running:
+    log_path = folder / "server.log"
+    with log_path.open("ab") as log:
+        begin = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "helpers.local_sagemaker", "--home", str(folder), "--port", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=folder,
+            env=_server_environment(),
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if _record(folder).get("pid") == process.pid:
+            running = status(folder)
+            if running is not None:
+                return running
+        time.sleep(0.005)
+    if process.poll() is None:
+        process.kill()
+    with log_path.open("rb") as log:
+        log.seek(begin)
+        tail = log.read()[-2000:].decode(errors="replace").strip()
+    raise LocalSageMakerError(f"The local SageMaker of {folder} did not start. The end of {log_path}:\n{tail}")
+
+
+def _server_environment() -> dict[str, str]:
+    """The caller's environment, with this package importable and without AWS settings that would reach moto."""
+    root = str(Path(__file__).resolve().parents[2])
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAGEMAKER_"))}
+    paths = [root, *filter(None, [inherited.get("PYTHONPATH")])]
+    return inherited | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -1,0 +1,167 @@
+"""State that survives `kill -9`: one SQLite file, one row per resource."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers.local_sagemaker import errors
+from helpers.local_sagemaker.arns import arn
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS resources (
+    kind TEXT NOT NULL, name TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tags (
+    arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (arn, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, time REAL NOT NULL, seed INTEGER NOT NULL,
+    method TEXT NOT NULL, url TEXT NOT NULL, headers TEXT NOT NULL, body BLOB, body_file TEXT,
+    slot TEXT, upload TEXT, upload_over INTEGER NOT NULL DEFAULT 0, copy_source TEXT
+);
+CREATE INDEX IF NOT EXISTS journal_slot ON journal (slot) WHERE slot IS NOT NULL;
+CREATE INDEX IF NOT EXISTS journal_copy_source ON journal (copy_source) WHERE copy_source IS NOT NULL;
+"""
+
+# AWS words a missing and a repeated name in its own way for each resource.
+_RESOURCES = {
+    "Model": ("model", "model"),
+    "EndpointConfig": ("endpoint-config", "endpoint configuration"),
+    "Endpoint": ("endpoint", "endpoint"),
+}
+_JOBS = {"TrainingJob": ("training-job", "training job"), "ProcessingJob": ("processing-job", "processing job")}
+
+
+class Store:
+    """Resources by kind and name, and their tags; every method may be called from any thread.
+
+    A record is the JSON-able body that Describe returns. Keys that begin with `_` are private: kept here, never sent.
+    Times are epoch seconds. Kinds are botocore's words: TrainingJob, ProcessingJob, Model, EndpointConfig, Endpoint.
+    A change is on disk when the method returns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._lock = threading.RLock()
+        with self._lock:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.executescript(SCHEMA)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside is written at once, or not at all; re-entrant."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def put(self, kind: str, name: str, record: dict) -> dict:
+        """Adds a resource; CreationTime and LastModifiedTime are set where the record has none.
+
+        Raises:
+            AwsError: the name is taken. Jobs answer `ResourceInUse`; models, endpoints and endpoint configurations
+                answer `ValidationException`, "Cannot create already existing ...", as AWS does.
+        """
+        now = time.time()
+        record = {"CreationTime": now, "LastModifiedTime": now} | record
+        try:
+            with self.transaction() as connection:
+                connection.execute("INSERT INTO resources VALUES (?, ?, ?)", (kind, name, json.dumps(record)))
+        except sqlite3.IntegrityError:
+            raise _already_exists(kind, name) from None
+        return record
+
+    def get(self, kind: str, name: str) -> dict | None:
+        """A copy of the record, or None."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT record FROM resources WHERE kind = ? AND name = ?", (kind, name)
+            ).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def require(self, kind: str, name: str) -> dict:
+        """A copy of the record.
+
+        Raises:
+            AwsError: there is none; `ValidationException`, worded as AWS words it for this kind.
+        """
+        record = self.get(kind, name)
+        if record is None:
+            raise _missing(kind, name)
+        return record
+
+    def update(self, kind: str, name: str, **changes: object) -> dict:
+        """Changes top-level members at once and sets LastModifiedTime; a value of None removes the member.
+
+        Raises:
+            AwsError: there is no such resource.
+        """
+        with self.transaction() as connection:
+            record = self.require(kind, name) | {"LastModifiedTime": time.time()} | changes
+            record = {key: value for key, value in record.items() if value is not None}
+            connection.execute(
+                "UPDATE resources SET record = ? WHERE kind = ? AND name = ?", (json.dumps(record), kind, name)
+            )
+        return record
+
+    def delete(self, kind: str, name: str) -> None:
+        """Removes a resource.
+
+        Raises:
+            AwsError: there is no such resource.
+        """
+        with self.transaction() as connection:
+            if not connection.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name)).rowcount:
+                raise _missing(kind, name)
+
+    def list(self, kind: str) -> list[dict]:
+        """Copies of all records of a kind, in the order of their names."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT record FROM resources WHERE kind = ? ORDER BY name", (kind,)
+            ).fetchall()
+        return [json.loads(record) for (record,) in rows]
+
+    def execute(self, statement: str, parameters: tuple = ()) -> list[tuple]:
+        """The rows of one statement, for the tables that are not resources (tags and the journal)."""
+        with self._lock:
+            return self._connection.execute(statement, parameters).fetchall()
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def _already_exists(kind: str, name: str) -> errors.AwsError:
+    if kind in _JOBS:
+        resource, words = _JOBS[kind]
+        return errors.in_use(
+            f"{words.capitalize()} names must be unique within an AWS account and region, and a {words} with this name"
+            f" already exists ({arn(resource, name)})"
+        )
+    resource, words = _RESOURCES.get(kind, (kind.lower(), kind))
+    return errors.validation(f'Cannot create already existing {words} "{arn(resource, name)}".')
+
+
+def _missing(kind: str, name: str) -> errors.AwsError:
+    if kind == "TrainingJob":
+        return errors.not_found("Requested resource not found.")
+    if kind in _JOBS:
+        return errors.not_found(f"Could not find requested job with name: {name}")
+    resource, words = _RESOURCES.get(kind, (kind.lower(), kind))
+    return errors.not_found(f'Could not find {words} "{arn(resource, name)}".')

@@ -1,0 +1,88 @@
+"""Tags of every kind of resource, by ARN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import errors
+from helpers.local_sagemaker.arns import ACCOUNT, REGION
+from helpers.local_sagemaker.operations import operation
+from helpers.local_sagemaker.state import Store
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+MAX_TAGS = 50
+_LISTING_SIZE = 50
+
+
+def add(store: Store, arn: str, tags: list[dict]) -> None:
+    """Adds tags, or changes the values of those that are there.
+
+    Raises:
+        AwsError: the resource would have more than 50 tags.
+    """
+    with store.transaction() as connection:
+        for tag in tags:
+            connection.execute(
+                "INSERT INTO tags VALUES (:arn, :key, :value, (SELECT 1 + COALESCE(MAX(position), 0) FROM tags))"
+                " ON CONFLICT (arn, key) DO UPDATE SET value = :value",
+                {"arn": arn, "key": tag["Key"], "value": tag["Value"]},
+            )
+        if len(of(store, arn)) > MAX_TAGS:
+            raise errors.limit_exceeded(f"The resource {arn} would have more than {MAX_TAGS} tags.")
+
+
+def of(store: Store, arn: str) -> list[dict]:
+    """The tags of a resource, oldest first."""
+    rows = store.execute("SELECT key, value FROM tags WHERE arn = ? ORDER BY position", (arn,))
+    return [{"Key": key, "Value": value} for key, value in rows]
+
+
+def delete(store: Store, arn: str, keys: list[str] | None = None) -> None:
+    """Removes the tags with these keys, or all of them."""
+    with store.transaction() as connection:
+        for key in keys if keys is not None else [tag["Key"] for tag in of(store, arn)]:
+            connection.execute("DELETE FROM tags WHERE arn = ? AND key = ?", (arn, key))
+
+
+@operation("AddTags")
+def add_tags(server: Server, request: dict) -> dict:
+    _require_resource(server, request["ResourceArn"])
+    add(server.store, request["ResourceArn"], request["Tags"])
+    return {"Tags": of(server.store, request["ResourceArn"])}
+
+
+@operation("ListTags")
+def list_tags(server: Server, request: dict) -> dict:
+    _require_resource(server, request["ResourceArn"])
+    tags = of(server.store, request["ResourceArn"])
+    try:
+        start = int(request.get("NextToken", "0"))
+    except ValueError:
+        raise errors.validation("Invalid NextToken.") from None
+    end = start + int(request.get("MaxResults", _LISTING_SIZE))
+    return {"Tags": tags[start:end]} | ({"NextToken": str(end)} if end < len(tags) else {})
+
+
+@operation("DeleteTags")
+def delete_tags(server: Server, request: dict) -> None:
+    _require_resource(server, request["ResourceArn"])
+    delete(server.store, request["ResourceArn"], request["TagKeys"])
+
+
+_KINDS = {
+    "model": "Model",
+    "endpoint-config": "EndpointConfig",
+    "endpoint": "Endpoint",
+    "training-job": "TrainingJob",
+    "processing-job": "ProcessingJob",
+}
+
+
+def _require_resource(server: Server, arn: str) -> None:
+    prefix, _, resource = arn.partition(f":{ACCOUNT}:")
+    kind, _, name = resource.partition("/")
+    if prefix != f"arn:aws:sagemaker:{REGION}" or kind not in _KINDS:
+        raise errors.validation(f"The ARN {arn} is not of a resource that the local SageMaker has.")
+    server.store.require(_KINDS[kind], name)
