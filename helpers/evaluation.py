@@ -131,8 +131,8 @@ class ModelEvaluator:
             score: scores, higher is more likely positive, shape (n,).
 
         Returns:
-            roc_auc, average_precision, brier, log_loss, ece; accuracy, precision, recall and f1 at the threshold. brier,
-            log_loss and ece are NaN for scores outside [0, 1], which are no probabilities.
+            roc_auc, average_precision, brier, log_loss, ece; accuracy, precision, recall and f1 at the threshold.
+            brier, log_loss and ece are NaN for scores outside [0, 1], which are no probabilities.
 
         Raises:
             ValueError: shapes differ, values are missing, or y_true holds one class only.
