@@ -152,7 +152,8 @@ def _with_context(function: Callable[..., Any], arguments: int) -> Callable[...,
     if len(parameters) == arguments or any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
         return lambda *given: function(*given[:-1])
     raise TypeError(
-        f"{function.__name__} definition takes {arguments} or {arguments + 1} arguments but {len(parameters)} were given."
+        f"{function.__name__} is called with {arguments} arguments, or with {arguments + 1} when the last is the "
+        f"context; its definition has {len(parameters)}."
     )
 
 

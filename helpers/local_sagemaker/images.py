@@ -1,0 +1,66 @@
+"""Which container images are known, and the local runtime that stands in for each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from helpers.local_sagemaker import errors
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What stands in for an image.
+
+    Attributes:
+        name: xgboost, sklearn, pytorch, huggingface or local.
+        repository: the image's repository name, such as `sagemaker-xgboost`.
+        tag: the image's tag, such as `3.0-5`.
+        framework_module: the toolkit's module that the container's `train` runs (SM_FRAMEWORK_MODULE).
+        built_in_algorithm: True where the image trains without a script of the user.
+    """
+
+    name: str
+    repository: str
+    tag: str
+    framework_module: str
+    built_in_algorithm: bool = False
+
+
+_FRAMEWORK_MODULES = {
+    "xgboost": "sagemaker_xgboost_container.training:main",
+    "sklearn": "sagemaker_sklearn_container.training:main",
+    "pytorch": "sagemaker_pytorch_container.training:main",
+    "huggingface": "sagemaker_pytorch_container.training:main",
+    "local": "",
+}
+_REPOSITORIES = {
+    "sagemaker-xgboost": "xgboost",
+    "sagemaker-scikit-learn": "sklearn",
+    "pytorch-training": "pytorch",
+    "pytorch-inference": "pytorch",
+    "huggingface-pytorch-training": "huggingface",
+    "huggingface-pytorch-inference": "huggingface",
+}
+_IMAGE = re.compile(r"(?:[^/]+\.[^/]+/)?(?P<repository>[^:@]+)(?::(?P<tag>[\w.-]+))?(?:@sha256:[0-9a-f]+)?")
+KNOWN = (*_REPOSITORIES, "local/<name>")
+
+
+def runtime_for(image_uri: str) -> Runtime:
+    """The runtime for an image URI, by the name of its repository.
+
+    `local/<name>` is a user's own container: its `train` and `serve` executables are found on the job's PATH.
+
+    Raises:
+        AwsError: `ValidationException`; the image is unknown. The message names the known ones.
+    """
+    match = _IMAGE.fullmatch(image_uri.strip())
+    repository = match["repository"] if match else ""
+    name = "local" if repository.startswith("local/") else _REPOSITORIES.get(repository)
+    if name is None:
+        raise errors.validation(
+            f"The image {image_uri} is not known to the local SageMaker. Known repositories: {', '.join(KNOWN)}."
+        )
+    return Runtime(
+        name, repository, match["tag"] or "latest", _FRAMEWORK_MODULES[name], built_in_algorithm=name == "xgboost"
+    )

@@ -1,0 +1,283 @@
+"""Processes that see `/opt/ml`, carry no secret of the host, and end with the server.
+
+Three ways give a process its own `/opt/ml`: bubblewrap, an unprivileged mount namespace made by `unshare`, and, where
+the system allows neither, rewriting the literal `/opt/ml` in code, arguments and environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from helpers.local_sagemaker import rewriting
+
+ML = "/opt/ml"
+WAYS = ("bwrap", "unshare", "rewrite")
+CODE_FOLDERS = ("code", "input/config", "input/data/code", "input/data/sm_drivers", "config", "processing/input")
+_LIFELINE = "{lifeline}"
+GUARD = Path(__file__).parent / "runtimes" / "guard.py"
+
+# The kernel ends a bubblewrap or an unshare when the *thread* that started it ends: all of them start in this one.
+_launcher = ThreadPoolExecutor(1, thread_name_prefix="launcher")
+
+_UNSHARE_SCRIPT = r"""
+set -e
+stage=$1 ml=$2 cwd=$3 hosts=$4; shift 4
+mount -t tmpfs tmpfs "$stage"
+for entry in /opt/* /opt/.[!.]*; do
+    [ "$entry" = /opt/ml ] && continue
+    if [ -d "$entry" ]; then mkdir "$stage/${entry##*/}"; elif [ -e "$entry" ]; then : > "$stage/${entry##*/}"
+    else continue; fi
+    mount --rbind "$entry" "$stage/${entry##*/}"
+done
+mkdir "$stage/ml"
+mount --rbind "$ml" "$stage/ml"
+mount --rbind "$stage" /opt
+[ -n "$hosts" ] && mount --bind "$hosts" /etc/hosts
+mount -t proc proc /proc
+cd "$cwd"
+code=0
+"$@" || code=$?
+exit $code
+"""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How processes get their `/opt/ml` on this machine; `contained` when a PID namespace ends the whole tree."""
+
+    way: str
+    contained: bool
+
+
+def launch(
+    argv: Sequence[str],
+    ml_root: Path,
+    env: Mapping[str, str],
+    *,
+    stdout: int | IO | None = None,
+    cwd: str = ML,
+    code: Iterable[str] = CODE_FOLDERS,
+    hosts: Iterable[str] = (),
+) -> subprocess.Popen:
+    """Starts a process that sees `ml_root` as `/opt/ml`, in a session of its own, and that dies with this process.
+
+    Args:
+        argv: the command; a bare name is looked up on env's PATH.
+        ml_root: the folder behind `/opt/ml`.
+        env: the whole environment: nothing is inherited (see `clean_environment`).
+        stdout: where standard output and standard error go, as `subprocess.Popen` takes it.
+        cwd: the working directory as the process sees it.
+        code: folders below ml_root whose text files are rewritten where `/opt/ml` cannot be bound.
+        hosts: names that shall resolve to this machine, such as `algo-1`.
+
+    Raises:
+        FileNotFoundError: there is no such command.
+        RuntimeError: LOCAL_SAGEMAKER_BIND forces a way that does not work here.
+    """
+    bound = binding()
+    argv, env = [str(part) for part in argv], dict(env)
+    if bound.way == "rewrite":
+        rewriting.rewrite_folders([ml_root / folder for folder in code], ml_root)
+        argv = [rewriting.rewrite(part, ml_root) for part in argv]
+        env = {key: rewriting.rewrite(value, ml_root) for key, value in env.items()}
+        cwd = rewriting.rewrite(cwd, ml_root)
+    _require_command(argv[0], ml_root, env, cwd)
+    wrapped = _wrap(bound, argv, ml_root, cwd, _hosts_file(ml_root, hosts))
+
+    def start() -> subprocess.Popen:
+        ours, theirs = os.pipe()
+        with os.fdopen(ours, "rb", buffering=0):
+            lifeline = os.fdopen(theirs, "wb", buffering=0)  # noqa: SIM115 - lives as long as the process object
+            process = subprocess.Popen(
+                _with_lifeline(wrapped, ours),
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.STDOUT if stdout is not None else None,
+                cwd=cwd if bound.way == "rewrite" else "/",
+                start_new_session=True,
+                pass_fds=() if bound.contained else (ours,),
+            )
+        process.lifeline = lifeline
+        return process
+
+    return _launcher.submit(start).result()
+
+
+def terminate(process: subprocess.Popen) -> None:
+    """Asks every process of the tree to end (SIGTERM); see `kill` for those that do not."""
+    for descendant in _descendants(process):
+        _signal(descendant, signal.SIGTERM)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Ends the whole tree at once (SIGKILL)."""
+    descendants = _descendants(process)
+    if process.poll() is None:
+        process.kill()
+    for descendant in descendants:
+        _signal(descendant, signal.SIGKILL)
+
+
+def clean_environment(url: str, region: str, python: Path, home: Path) -> dict[str, str]:
+    """The environment that every sandboxed process starts from: tools and locale of the host, none of its secrets.
+
+    Args:
+        url: where the local SageMaker answers; boto3 in the process reaches it.
+        region: the AWS region to report.
+        python: the interpreter that `python` and `python3` shall mean; its folder comes first on PATH.
+        home: the HOME of the process.
+    """
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    path = [str(python.parent), str(Path(sys.prefix) / "bin"), *_SYSTEM_PATH]
+    return kept | {
+        "PATH": os.pathsep.join(dict.fromkeys(path)),
+        "HOME": str(home),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "PYTHONUNBUFFERED": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_RETRIES": "1",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+_SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_PASSED_ON = (
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "LC_ALL",
+    "OMP_NUM_THREADS",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+)
+
+
+def binding() -> Binding:
+    """The way that this machine allows, or the one that LOCAL_SAGEMAKER_BIND (bwrap, unshare, rewrite) forces.
+
+    Raises:
+        RuntimeError: the forced way is unknown or does not work here.
+    """
+    return _binding(os.environ.get("LOCAL_SAGEMAKER_BIND", ""))
+
+
+@functools.cache
+def _binding(forced: str) -> Binding:
+    if forced and forced not in WAYS:
+        raise RuntimeError(f"LOCAL_SAGEMAKER_BIND={forced}: expected one of {', '.join(WAYS)}")
+    for candidate in (Binding("bwrap", True), Binding("bwrap", False), Binding("unshare", True)):
+        if forced in ("", candidate.way) and _works(candidate):
+            return candidate
+    if forced in ("", "rewrite"):
+        return Binding("rewrite", False)
+    raise RuntimeError(f"LOCAL_SAGEMAKER_BIND={forced}, but {forced} cannot bind {ML} on this machine")
+
+
+def _works(candidate: Binding) -> bool:
+    if platform.system() != "Linux" or not shutil.which(candidate.way) or not Path("/opt").is_dir():
+        return False
+    stage = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - bound read-only for the probe, nothing is written
+    command = _wrap(candidate, ["/bin/sh", "-c", f"test -d {ML}"], stage, "/", None, probe=True)
+    try:
+        probe = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return probe.returncode == 0
+
+
+def _wrap(
+    bound: Binding, argv: list[str], ml_root: Path, cwd: str, hosts: Path | None, probe: bool = False
+) -> list[str]:
+    guard = [] if bound.contained or probe else [sys.executable, "-I", "-S", str(GUARD), _LIFELINE]
+    if bound.way == "rewrite":
+        return [*guard, *argv]
+    if bound.way == "unshare":
+        stage = ml_root.parent / "opt" if not probe else Path("/mnt")
+        if not probe:
+            stage.mkdir(exist_ok=True)
+        return [
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"),
+            *("/bin/sh", "-c", _UNSHARE_SCRIPT, "sandbox", str(stage), str(ml_root), cwd, str(hosts or "")),
+            *argv,
+        ]
+    contained = ["--unshare-pid", "--proc", "/proc"] if bound.contained else []
+    hosts_bind = ["--ro-bind", str(hosts), "/etc/hosts"] if hosts else []
+    siblings = [part for entry in sorted(Path("/opt").iterdir()) if entry.name != "ml" for part in _bind(entry)]
+    return [
+        *guard,
+        *("bwrap", "--die-with-parent", "--dev-bind", "/", "/", *contained, "--tmpfs", "/opt", *siblings),
+        *("--bind", str(ml_root), ML, *hosts_bind, "--chdir", cwd, "--", *argv),
+    ]
+
+
+def _with_lifeline(command: list[str], descriptor: int) -> list[str]:
+    """Tells the guard, where there is one, which pipe ends when this process does."""
+    return [str(descriptor) if part == _LIFELINE else part for part in command]
+
+
+def _bind(entry: Path) -> list[str]:
+    if entry.is_symlink():
+        return ["--symlink", str(entry.readlink()), str(entry)]
+    return ["--bind", str(entry), str(entry)]
+
+
+def _hosts_file(ml_root: Path, names: Iterable[str]) -> Path | None:
+    """A copy of the host's /etc/hosts in which the given names mean this machine."""
+    names = list(names)
+    system = Path("/etc/hosts")
+    if not names or not system.is_file():
+        return None
+    copy = ml_root.parent / "hosts"
+    copy.write_text(f"{system.read_text()}\n127.0.0.1 {' '.join(names)}\n")
+    return copy
+
+
+def _require_command(command: str, ml_root: Path, env: Mapping[str, str], cwd: str) -> None:
+    """A missing command is told here: behind a wrapper it would look like a failure of the wrapper."""
+    if command.startswith(f"{ML}/"):
+        found = (ml_root / command.removeprefix(f"{ML}/")).exists()
+    elif command.startswith("/"):
+        found = Path(command).exists()
+    elif "/" in command:
+        found = (ml_root / cwd.removeprefix(ML).lstrip("/") / command).exists() or Path(cwd, command).exists()
+    else:
+        found = shutil.which(command, path=env.get("PATH", "")) is not None
+    if not found:
+        raise FileNotFoundError(f"exec: {command!r}: no such file or directory")
+
+
+def _descendants(process: subprocess.Popen) -> list[psutil.Process]:
+    """The processes below the wrapper; bubblewrap's own are left alone: without them nothing waits for the job."""
+    try:
+        return [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() != "bwrap"]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
