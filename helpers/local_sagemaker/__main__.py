@@ -14,7 +14,7 @@ from helpers.local_sagemaker import app
 
 def main() -> None:
     """Serves one home folder until it is told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.local_sagemaker", description="The local SageMaker's server.")
+    parser = argparse.ArgumentParser("python -m helpers.local_sagemaker", description="The local SageMaker's server.")
     parser.add_argument("--home", type=Path, required=True, help="folder of the state, the artifacts and the logs")
     parser.add_argument("--port", type=int, default=0, help="port of 127.0.0.1; 0 picks a free one")
     options = parser.parse_args()

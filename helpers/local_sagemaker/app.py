@@ -79,7 +79,7 @@ class Server:
     def _boto_session(self) -> object:
         import boto3
 
-        return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region)
+        return boto3.Session(arns.ACCESS_KEY, arns.ACCESS_KEY, region_name=self.region)
 
     @cached_property
     def aws(self) -> object:
@@ -157,8 +157,8 @@ class Front:
             status, body = error.status, errors.json_body(error)
         except Exception:
             logger.exception("%s failed", operation)
-            internal = errors.AwsError("InternalFailure", f"{operation} failed inside the local SageMaker: see its log.", 500)
-            status, body = 500, errors.json_body(internal)
+            message = f"{operation} failed inside the local SageMaker: see server.log in {self.server.home}."
+            status, body = 500, errors.json_body(errors.AwsError("InternalFailure", message, 500))
         return web.Response(
             status=status,
             body=body,

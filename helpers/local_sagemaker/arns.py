@@ -1,5 +1,7 @@
 """Amazon Resource Names of the local account, and the words that SageMaker uses for its resources."""
 
+# Signatures are not checked: any key will do.
+ACCESS_KEY = "local"
 REGION = "us-east-1"
 ACCOUNT = "111122223333"
 ROLE_NAME = "CourseExecutionRole"

@@ -1,79 +1,218 @@
-"""Every AWS service but SageMaker: moto, in this process."""
+"""Every AWS service but SageMaker: moto, in this process, with a journal that outlives it."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
+import logging
 import os
+import re
+import secrets
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from aiohttp import web
 
-from helpers.local_sagemaker import arns
+from helpers.local_sagemaker import arns, clock, errors, shims
+from helpers.local_sagemaker.journal import Call, Journal
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
+logger = logging.getLogger(__name__)
+
+# Read by moto when it is imported.
+MOTO_SETTINGS = {
+    "MOTO_ACCOUNT_ID": arns.ACCOUNT,
+    "MOTO_DISABLE_GLOBAL_CORS": "1",
+    "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(64 * 1024),
+}
+_HOP_BY_HOP = frozenset(("connection", "transfer-encoding", "keep-alive", "expect"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP response of a service."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
 
 class Aws:
-    """moto behind one thread: its backends are not made for concurrent writers."""
+    """moto behind one thread: its backends, its seed and its clock are made for one caller at a time."""
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="moto")
-        self.application = None
+        self._server = server
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="moto")
+        self._application = None
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
-        body = await request.read()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self.thread, self.answer, request.method, request.raw_path, request.raw_headers, body
-        )
-
-    def answer(self, method: str, url: str, headers: tuple, body: bytes) -> web.Response:
-        if self.application is None:
-            os.environ.setdefault("MOTO_ACCOUNT_ID", arns.ACCOUNT)
-            os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "1"
-            os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", "65536")
-            from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
-            self.application = DomainDispatcherApplication(create_backend_app)
-        captured = {}
-
-        def start_response(status: str, headers: list, _exc: object = None) -> None:
-            captured["status"] = int(status.split()[0])
-            captured["headers"] = headers
-
-        path, _, query = url.partition("?")
-        environ = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-            "QUERY_STRING": query,
-            "RAW_URI": url,
-            "REQUEST_URI": url,
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "wsgi.input_terminated": True,
-        }
-        for key, value in headers:
-            name = key.decode("latin-1").upper().replace("-", "_")
-            name = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
-            environ[name] = value.decode("latin-1")
-        environ["CONTENT_LENGTH"] = str(len(body))
-        chunks = b"".join(self.application(environ, start_response))
-        response = web.Response(status=captured["status"], body=chunks)
+        """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
+        call = Call(request.method, request.raw_path, headers, await request.read())
+        answer = await asyncio.get_running_loop().run_in_executor(self._thread, self.answer, call)
+        response = web.Response(status=answer.status, body=answer.body)
         response.headers.clear()
-        for key, value in captured["headers"]:
-            response.headers.add(key, value)
+        for name, value in answer.headers:
+            response.headers.add(name, value)
         return response
+
+    def answer(self, call: Call) -> Answer:
+        """Answers a call; runs in the thread of moto only."""
+        try:
+            if self._application is None:
+                self._load()
+            shim = shims.SHIMS.get((call.service, call.operation))
+            return shim(self, call) if shim else self.tell(call)
+        except errors.AwsError as error:
+            return render(call, error)
+        except NotImplementedError as error:
+            return render(call, errors.AwsError("NotImplemented", _not_available(call, str(error)), 400))
+        except Exception as error:
+            logger.exception("%s %s failed", call.method, call.url)
+            message = f"{call.operation or call.method} failed inside the local {call.service}: {error!r}"
+            return render(call, errors.AwsError("InternalFailure", message, 500))
+
+    def tell(self, call: Call) -> Answer:
+        """Passes a call to moto, and keeps it in the journal if it changes something."""
+        seed, moment = secrets.randbits(63), time.time()
+        answer = self._ask_moto(call, seed, moment)
+        # The first call of all to a service makes its backend, with ids of its own: kept even if it reads.
+        if call.scope not in self._scopes or (not call.is_read and answer.status < 400):
+            self._journal.write(call, seed, moment, answer.body)
+            self._scopes.add(call.scope)
+        return answer
+
+    def _ask_moto(self, call: Call, seed: int, moment: float) -> Answer:
+        with clock.at(moment, seed):
+            answer = self._over_wsgi(call)
+            clock.install()
+        if answer.status >= 400 and answer.body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise errors.AwsError("NotImplemented", _not_available(call, ""), 400)
+        return answer
+
+    def _load(self) -> None:
+        """Imports moto and tells it what the journal holds; a new home gets its role and its bucket."""
+        os.environ.update(MOTO_SETTINGS)
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        self._wsgi = DomainDispatcherApplication(create_backend_app)
+        clock.install()
+        self._journal = Journal(self._server.store, self._server.home / "journal")
+        self._scopes = self._journal.scopes()
+        begin, told = time.perf_counter(), 0
+        for call, seed, moment in self._journal.calls():
+            told += 1
+            try:
+                status = self._ask_moto(call, seed, moment).status
+            except Exception as error:
+                status = repr(error)
+            if not isinstance(status, int) or status >= 400:
+                logger.warning("replaying %s %s %s gave %s", call.method, call.url, call.operation, status)
+        logger.info("replayed %d calls in %.2f s", told, time.perf_counter() - begin)
+        if not told:
+            for call in _first_calls():
+                self.tell(call)
+        self._application = self._wsgi
+
+    def _over_wsgi(self, call: Call) -> Answer:
+        begun: list = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
+            begun[:] = [int(status.split()[0]), headers]
+
+        chunks = self._wsgi(_environ(call), start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        return Answer(*begun, body)
+
+
+def render(call: Call, error: errors.AwsError) -> Answer:
+    """An error in the protocol that the call speaks."""
+    request_id = str(uuid.uuid4())
+    headers = [("x-amzn-RequestId", request_id)]
+    if call.header("smithy-protocol") == "rpc-v2-cbor":
+        headers += [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
+        return Answer(error.status, headers, errors.cbor_body(error))
+    if call.service == "s3":
+        headers.append(("Content-Type", "application/xml"))
+        return Answer(error.status, headers, errors.rest_xml_body(error, request_id))
+    if call.operation and not call.header("x-amz-target"):
+        return Answer(error.status, [*headers, ("Content-Type", "text/xml")], errors.query_body(error, request_id))
+    headers += [("Content-Type", errors.JSON_CONTENT_TYPE), ("x-amzn-ErrorType", error.code)]
+    return Answer(error.status, headers, errors.json_body(error))
+
+
+def _not_available(call: Call, reason: str) -> str:
+    what = f"{call.service}:{call.operation}" if call.operation else f"{call.service} {call.method} {call.path}"
+    return f"{what} is not available in the local SageMaker. {reason}".strip()
+
+
+def _first_calls() -> list[Call]:
+    """What a new account holds: the execution role and SageMaker's default bucket."""
+    principal = {"Service": "sagemaker.amazonaws.com"}
+    allow = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    create_role = {"Action": "CreateRole", "Version": "2010-05-08", "RoleName": arns.ROLE_NAME}
+    form = urlencode(create_role | {"AssumeRolePolicyDocument": trust}).encode()
+    content_type = ("Content-Type", "application/x-www-form-urlencoded")
+    return [
+        Call("POST", "/", (*_signed("iam"), content_type), form),
+        Call("PUT", f"/{arns.DEFAULT_BUCKET}", _signed("s3")),
+    ]
+
+
+def _signed(service: str) -> tuple[tuple[str, str], ...]:
+    scope = f"local/20260101/{arns.REGION}/{service}/aws4_request"
+    signature = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=local"
+    return (("Host", "127.0.0.1"), ("Authorization", signature))
+
+
+def _environ(call: Call) -> dict[str, object]:
+    from moto.core.request import (
+        PRESERVED_HEADER_NAMES_ENVIRON_KEY,
+        environ_key_for_header,
+        should_preserve_original_header_name,
+    )
+
+    path, _, query = call.url.partition("?")
+    path = re.sub(r"^https?://[^/]+", "", path)
+    environ: dict[str, object] = {
+        "REQUEST_METHOD": call.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "RAW_URI": call.url,
+        "REQUEST_URI": call.url,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "127.0.0.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(call.body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+    }
+    # WSGI folds "-" and "_" together; S3's user metadata tells them apart.
+    preserved = {}
+    for name, value in call.headers:
+        if name.lower() in _HOP_BY_HOP:
+            continue
+        key = environ_key_for_header(name)
+        environ[key] = f"{environ[key]},{value}" if key in environ and key != "HTTP_HOST" else value
+        if should_preserve_original_header_name(name):
+            preserved[key] = name
+    return environ | {"CONTENT_LENGTH": str(len(call.body)), PRESERVED_HEADER_NAMES_ENVIRON_KEY: preserved}

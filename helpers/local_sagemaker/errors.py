@@ -68,3 +68,13 @@ def rest_xml_body(error: AwsError, request_id: str) -> bytes:
         f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
         f"<RequestId>{request_id}</RequestId></Error>"
     ).encode()
+
+
+def cbor_body(error: AwsError) -> bytes:
+    """The error in the RPC v2 CBOR protocol (CloudWatch): a map of two text strings."""
+    return b"\xa2" + b"".join(map(_cbor_text, ("__type", error.code, "message", error.message)))
+
+
+def _cbor_text(text: str) -> bytes:
+    data = text.encode()
+    return b"\x7a" + len(data).to_bytes(4, "big") + data

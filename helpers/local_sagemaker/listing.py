@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import operator
 from collections.abc import Iterable
 
 from helpers.local_sagemaker import errors
@@ -44,7 +45,8 @@ def page(
     found.sort(key=position, reverse=order == "Descending")
     if "NextToken" in request:
         last = _decode(request["NextToken"], [sort_by, order])
-        found = [record for record in found if (position(record) < last if order == "Descending" else position(record) > last)]
+        is_later = operator.lt if order == "Descending" else operator.gt
+        found = [record for record in found if is_later(position(record), last)]
     size = int(request.get("MaxResults") or MAX_RESULTS)
     token = _encode([sort_by, order], position(found[size - 1])) if len(found) > size else None
     return found[:size], token

@@ -179,7 +179,8 @@ def _check_type(shape: dict, value: object) -> None:
     elif kind in ("structure", "list", "map"):
         message = f"Unexpected field type: expected a {kind}, got {_token(value)}."
     else:
-        message = f"{_token(value)} can not be converted to {'an Integer' if kind == 'integer' else f'a {kind.title()}'}"
+        wanted = "an Integer" if kind == "integer" else f"a {kind.title()}"
+        message = f"{_token(value)} can not be converted to {wanted}"
     raise errors.AwsError("SerializationException", message)
 
 

@@ -1,0 +1,87 @@
+"""The time and the randomness that moto sees, so that a replayed request gives the ids and dates it gave at first."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+
+_frozen = threading.local()
+
+
+def now() -> float:
+    """Epoch seconds: those of the request that this thread answers, else the real ones."""
+    return getattr(_frozen, "time", None) or time.time()
+
+
+@contextlib.contextmanager
+def at(moment: float, seed: int) -> Iterator[None]:
+    """moto sees this time, and draws its ids from this seed, while the block runs in this thread."""
+    from moto.moto_api._internal import mock_random
+
+    mock_random.seed(seed)
+    _frozen.time = moment
+    try:
+        yield
+    finally:
+        _frozen.time = None
+
+
+def install() -> None:
+    """Gives the moto modules that have been imported our clock; call it again after moto has imported more."""
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("moto.") or name in _installed:
+            continue
+        _installed.add(name)
+        for attribute, ours in (("utcnow", _utcnow), ("time", _time), ("datetime", _datetime)):
+            theirs = getattr(module, attribute, None)
+            if isinstance(theirs, types.ModuleType):
+                if theirs in (time, datetime):
+                    setattr(module, attribute, ours)
+            elif theirs is datetime.datetime:
+                setattr(module, attribute, _Datetime)
+            elif attribute == "utcnow" and theirs is not None:
+                setattr(module, attribute, ours)
+
+
+_installed: set[str] = set()
+
+
+def _utcnow() -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(now(), datetime.UTC).replace(tzinfo=None)
+
+
+class _LikeDatetime(type(datetime.datetime)):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, datetime.datetime)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, datetime.datetime)
+
+
+class _Datetime(datetime.datetime, metaclass=_LikeDatetime):
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(now(), tz)
+
+    @classmethod
+    def utcnow(cls) -> datetime.datetime:
+        return _utcnow()
+
+    @classmethod
+    def today(cls) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(now())
+
+
+def _like(module: types.ModuleType, **ours: object) -> types.ModuleType:
+    copy = types.ModuleType(module.__name__)
+    copy.__dict__.update(vars(module) | ours)
+    return copy
+
+
+_time = _like(time, time=now)
+_datetime = _like(datetime, datetime=_Datetime)

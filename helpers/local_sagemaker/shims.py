@@ -1,0 +1,75 @@
+"""What moto lacks or answers otherwise than AWS, in front of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+from xml.sax.saxutils import escape
+
+from helpers.local_sagemaker import arns, errors
+from helpers.local_sagemaker.journal import Call
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.aws import Answer, Aws
+
+ASSUMED_ROLE_ARN = f"arn:aws:sts::{arns.ACCOUNT}:assumed-role/{arns.ROLE_NAME}/local"
+
+
+def get_caller_identity(aws: Aws, call: Call) -> Answer:
+    """sts:GetCallerIdentity: a caller without a role of its own is a session of the execution role."""
+    answer = aws.tell(call)
+    anonymous = f"arn:aws:sts::{arns.ACCOUNT}:user/moto".encode()
+    body = answer.body.replace(anonymous, ASSUMED_ROLE_ARN.encode())
+    headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
+    return replace(answer, body=body, headers=headers)
+
+
+def simulate_principal_policy(aws: Aws, call: Call) -> Answer:
+    """iam:SimulatePrincipalPolicy: every action is allowed to a role or user that exists.
+
+    Raises:
+        AwsError: `NoSuchEntity`, the principal does not exist.
+    """
+    from helpers.local_sagemaker.aws import Answer
+
+    form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
+    _require_principal(aws, call, form.get("PolicySourceArn", ""))
+    actions = [value for name, value in form.items() if name.startswith("ActionNames.member.")]
+    resources = [value for name, value in form.items() if name.startswith("ResourceArns.member.")] or ["*"]
+    results = "".join(
+        f"<member><EvalActionName>{escape(action)}</EvalActionName>"
+        f"<EvalResourceName>{escape(resource)}</EvalResourceName>"
+        "<EvalDecision>allowed</EvalDecision><MatchedStatements/><MissingContextValues/></member>"
+        for action in actions
+        for resource in resources
+    )
+    body = (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        f"<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>{results}"
+        "</EvaluationResults></SimulatePrincipalPolicyResult>"
+        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></SimulatePrincipalPolicyResponse>"
+    )
+    return Answer(200, [("Content-Type", "text/xml")], body.encode())
+
+
+def _require_principal(aws: Aws, call: Call, principal: str) -> None:
+    kind, _, path = principal.rpartition(":")[2].partition("/")
+    name = path.rpartition("/")[2]
+    question = {"role": ("GetRole", "RoleName"), "user": ("GetUser", "UserName")}.get(kind)
+    if question is None:
+        raise errors.AwsError("InvalidInput", f"{principal!r} is not the ARN of a role or a user.")
+    form = {"Action": question[0], "Version": "2010-05-08", question[1]: name}
+    answer = aws.tell(replace(call, body=urlencode(form).encode()))
+    if answer.status == 404 or principal.encode() not in answer.body:
+        raise errors.AwsError("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
+
+
+Shim = Callable[["Aws", Call], "Answer"]
+
+SHIMS: dict[tuple[str, str], Shim] = {
+    ("sts", "GetCallerIdentity"): get_caller_identity,
+    ("iam", "SimulatePrincipalPolicy"): simulate_principal_policy,
+}
