@@ -27,20 +27,15 @@ class Resource:
     billed: bool
 
 
+_RUNNING = {"StatusEquals": "InProgress"}
 _LISTINGS = (
-    ("endpoint", "list_endpoints", "Endpoints", "EndpointName", {}, True),
-    ("training job", "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", {"StatusEquals": "InProgress"}, True),
-    (
-        "processing job",
-        "list_processing_jobs",
-        "ProcessingJobSummaries",
-        "ProcessingJobName",
-        {"StatusEquals": "InProgress"},
-        True,
-    ),
-    ("endpoint config", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", {}, False),
-    ("model", "list_models", "Models", "ModelName", {}, False),
+    ("endpoint", "list_endpoints", "Endpoints", "EndpointName", {}),
+    ("training job", "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", _RUNNING),
+    ("processing job", "list_processing_jobs", "ProcessingJobSummaries", "ProcessingJobName", _RUNNING),
+    ("endpoint config", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", {}),
+    ("model", "list_models", "Models", "ModelName", {}),
 )
+_BILLED = ("endpoint", "training job", "processing job")
 _DELETIONS = {
     "endpoint": ("delete_endpoint", "EndpointName"),
     "training job": ("stop_training_job", "TrainingJobName"),
@@ -54,10 +49,10 @@ def find(aws: SageMakerHelper, prefix: str | None = None) -> list[Resource]:
     """Everything on SageMaker whose name begins with `prefix`, the session's own by default; the billed first."""
     prefix = aws.prefix if prefix is None else prefix
     found = []
-    for kind, operation, key, name_key, filters, billed in _LISTINGS:
+    for kind, operation, key, name_key, filters in _LISTINGS:
         for page in aws.sagemaker.get_paginator(operation).paginate(NameContains=prefix, **filters):
             names = (summary[name_key] for summary in page[key])
-            found.extend(Resource(kind, name, billed) for name in names if name.startswith(prefix))
+            found.extend(Resource(kind, name, kind in _BILLED) for name in names if name.startswith(prefix))
     return found
 
 

@@ -125,7 +125,7 @@ def hourly_price(instance_type: str) -> float:
         return INSTANCE_PRICES[instance_type]
     except KeyError:
         known = ", ".join(INSTANCE_PRICES)
-        raise KeyError(f"no list price for {instance_type!r}: add it to costs.INSTANCE_PRICES, known are {known}") from None
+        raise KeyError(f"no list price for {instance_type!r} in costs.INSTANCE_PRICES; known are {known}") from None
 
 
 def _job_rows(calls: list[dict]) -> list[dict]:
@@ -163,7 +163,8 @@ def _job_seconds(call: dict) -> float:
 
 
 def _endpoint_rows(calls: list[dict], now: float) -> list[dict]:
-    configs = {c["EndpointConfigName"]: c["ProductionVariants"] for c in calls if c["operation"] == "CreateEndpointConfig"}
+    made = (call for call in calls if call["operation"] == "CreateEndpointConfig")
+    configs = {call["EndpointConfigName"]: call["ProductionVariants"] for call in made}
     serving: dict[str, tuple[str, float]] = {}
     rows: list[dict] = []
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SCALES = ("smoke", "lab", "full")
 BACKENDS = ("local", "aws")
 RESOURCE_PREFIX = "course"
-CONTAINER_VERSIONS = {"xgboost": "3.0-5", "sklearn": "1.4-2", "pytorch": "2.6", "huggingface": "4.49.0"}
+CONTAINER_VERSIONS = {"xgboost": "3.2-0", "sklearn": "1.9-0", "pytorch": "2.6", "huggingface": "4.49.0"}
 INSTANCE_TYPES = {
     "training": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
     "processing": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
@@ -135,7 +135,7 @@ class SageMakerHelper:
         for name in [*names, "CourseExecutionRole"]:
             try:
                 role = iam.get_role(RoleName=name)["Role"]
-            except (iam.exceptions.NoSuchEntityException, iam.exceptions.ClientError):
+            except iam.exceptions.ClientError:
                 continue
             if "sagemaker.amazonaws.com" in str(role["AssumeRolePolicyDocument"]):
                 return role["Arn"]
@@ -251,7 +251,8 @@ class SageMakerHelper:
         return 0.2 if self.backend == "local" else 10.0
 
     def __repr__(self) -> str:
-        return f"SageMakerHelper(backend={self.backend!r}, lab={self.lab!r}, region={self.region!r}, scale={self.scale!r})"
+        shown = {name: getattr(self, name) for name in ("backend", "lab", "region", "scale")}
+        return f"SageMakerHelper({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 @cache
@@ -260,10 +261,10 @@ def _image_uri(framework: str, region: str, scope: str) -> str:
 
     if framework not in CONTAINER_VERSIONS:
         raise ValueError(f"no container for {framework!r}: the course uses {', '.join(CONTAINER_VERSIONS)}")
-    options = {"base_framework_version": "pytorch2.6.0"} if framework == "huggingface" else {}
-    return image_uris.retrieve(
-        framework, region, version=CONTAINER_VERSIONS[framework], image_scope=scope, instance_type="ml.m5.large", **options
-    )
+    options = {"version": CONTAINER_VERSIONS[framework], "image_scope": scope, "instance_type": "ml.m5.large"}
+    if framework == "huggingface":
+        options["base_framework_version"] = "pytorch2.6.0"
+    return image_uris.retrieve(framework, region, **options)
 
 
 def _choice(variable: str, allowed: tuple[str, ...], default: str) -> str:
