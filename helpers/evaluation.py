@@ -21,7 +21,8 @@ def expected_calibration_error(
         y_true: labels, 0 and 1 or booleans, shape (n,).
         probability: predicted probability of the positive class, shape (n,).
         n_bins: bins of the probability.
-        strategy: "uniform" for bins of equal width, "quantile" for bins of about equal size.
+        strategy: "uniform" for bins of equal width, "quantile" for bins of about equal size, "log" for bins of equal
+            ratio from 1e-4 to 1, which tell the high scores apart when positives are rare.
 
     Raises:
         ValueError: shapes differ, values are missing, or a probability lies outside [0, 1].
@@ -42,7 +43,8 @@ def reliability_table(
         y_true: labels, 0 and 1 or booleans, shape (n,).
         probability: predicted probability of the positive class, shape (n,).
         n_bins: bins of the probability; a bin is closed below, the last one also above. Empty bins are left out.
-        strategy: "uniform" for bins of equal width, "quantile" for bins of about equal size.
+        strategy: "uniform" for bins of equal width, "quantile" for bins of about equal size, "log" for bins of equal
+            ratio from 1e-4 to 1, which tell the high scores apart when positives are rare.
 
     Returns:
         Frame with the columns predicted, observed and rows, one row per bin that is not empty.
@@ -53,9 +55,9 @@ def reliability_table(
     label, probability = _labels_and_scores(y_true, probability)
     if not _are_probabilities(probability):
         raise ValueError(f"probabilities must lie in [0, 1], got {probability.min():g} to {probability.max():g}")
-    if n_bins < 1 or strategy not in ("uniform", "quantile"):
-        raise ValueError(f"n_bins must be at least 1 and strategy uniform or quantile, got {n_bins} and {strategy!r}")
-    inner = np.linspace(0, 1, n_bins + 1)[1:-1]
+    if n_bins < 1 or strategy not in ("uniform", "quantile", "log"):
+        raise ValueError(f"n_bins must be at least 1, strategy uniform, quantile or log: got {n_bins} and {strategy!r}")
+    inner = np.geomspace(1e-4, 1, n_bins + 1)[:-1] if strategy == "log" else np.linspace(0, 1, n_bins + 1)[1:-1]
     if strategy == "quantile":
         inner = np.unique(np.quantile(probability, inner))
     table = pd.DataFrame({"predicted": probability, "observed": label.astype(float)})

@@ -6,7 +6,8 @@ opaque and light, so that a figure stays legible on a dark page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Source: Okabe, Ito, "Color Universal Design", 2008; its yellow is left out, too faint on a light background.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+MARKERS = "osD^v<"
 INK = "#222222"
 REFERENCE = "#767676"
 BACKGROUND = "#FFFFFF"
@@ -112,28 +114,32 @@ def reliability(
     y_true: ArrayLike,
     probabilities: Mapping[str, ArrayLike],
     n_bins: int = 10,
-    strategy: str = "quantile",
+    strategy: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Observed frequency against predicted probability, on logarithmic axes when positives are rare.
+
+    Bins without a positive have no place on logarithmic axes and are left out there. The calibration error in the
+    legend is always that of equal-width bins.
 
     Args:
         y_true: labels, 0 and 1 or booleans, shape (n,).
         probabilities: name ("before", "after") to predicted probabilities, shape (n,).
         n_bins: bins of the probability.
-        strategy: "quantile" for bins of about equal size, "uniform" for bins of equal width.
+        strategy: as in `evaluation.reliability_table`; when None, "log" if fewer than 5 % are positive, else "uniform".
         ax: where to draw; a new figure when None.
     """
     ax = _axes(ax)
     label = np.asarray(y_true, dtype=bool)
     rare = label.mean() < 0.05
+    strategy = strategy or ("log" if rare else "uniform")
     low = 1.0
-    for (name, probability), style, marker in zip(probabilities.items(), _styles(), "osD^v<", strict=False):
+    for (name, probability), style, marker in zip(probabilities.items(), _styles(), cycle(MARKERS), strict=False):
         table = evaluation.reliability_table(label, probability, n_bins, strategy)
         if rare:
             table = table[(table["observed"] > 0) & (table["predicted"] > 0)]
         low = min(low, table[["predicted", "observed"]].min().min())
-        ece = evaluation.expected_calibration_error(label, probability, n_bins, strategy)
+        ece = evaluation.expected_calibration_error(label, probability, n_bins)
         ax.plot(table["predicted"], table["observed"], marker=marker, label=f"{name}, ECE {ece:.4f}", **style)
     low = low / 2 if rare else 0.0
     ax.plot([low, 1], [low, 1], label="calibrated", **_reference())
@@ -160,9 +166,9 @@ def confusion_matrix(
     counts = metrics.confusion_matrix(np.asarray(y_true, dtype=bool), np.asarray(flagged, dtype=bool), labels=[0, 1])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
+    for (row, column), rows in np.ndenumerate(counts):
         colour = "white" if share[row, column] > 0.5 else INK
-        text = f"{count:,}\n{share[row, column]:.2%} of {names[row]}"
+        text = f"{rows:,}\n{share[row, column]:.2%} of {names[row]}"
         ax.text(column, row, text, ha="center", va="center", color=colour)
     ax.set(xticks=[0, 1], yticks=[0, 1], xticklabels=names, yticklabels=names)
     ax.set(xlabel="Decided class", ylabel="True class (number of rows)")
@@ -181,7 +187,7 @@ def daily_card_precision(precision: Mapping[str, pd.Series], k: int, ax: Axes | 
     from matplotlib.ticker import MaxNLocator
 
     ax = _axes(ax)
-    for (name, series), style, marker in zip(precision.items(), _styles(), "osD^v<", strict=False):
+    for (name, series), style, marker in zip(precision.items(), _styles(), cycle(MARKERS), strict=False):
         ax.plot(series.index, series.to_numpy(), marker=marker, label=f"{name}, mean {series.mean():.3f}", **style)
     ax.set(xlabel="Day of the test period", ylabel=f"Card precision at {k} (share of opened cards)")
     ax.set_ylim(bottom=0)
@@ -353,8 +359,8 @@ def _axes(ax: Axes | None, height: float = 4.2) -> Axes:
         return plt.subplots(figsize=(7.0, height))[1]
 
 
-def _styles():
-    for i in range(1_000):
+def _styles() -> Iterator[dict]:
+    for i in count():
         yield {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i % len(LINES)], "linewidth": 1.8}
 
 
