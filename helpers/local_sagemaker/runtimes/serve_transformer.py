@@ -98,7 +98,7 @@ class Transformer:
             print(error, file=sys.stderr, flush=True)
             return Answer(str(error).encode(), error.status, "text/plain")
         except Exception as error:
-            text = traceback.format_exc()
+            text = _own_traceback(error)
             print(text, file=sys.stderr, flush=True)
             return Answer(f"{error}\n{text}".encode(errors="replace"), 500, "text/plain")
 
@@ -155,6 +155,14 @@ def _with_context(function: Callable[..., Any], arguments: int) -> Callable[...,
         f"{function.__name__} is called with {arguments} arguments, or with {arguments + 1} when the last is the "
         f"context; its definition has {len(parameters)}."
     )
+
+
+def _own_traceback(error: Exception) -> str:
+    """The traceback without the toolkit's frames on top, which say nothing about the model's code."""
+    frames = error.__traceback__
+    while frames and frames.tb_next and Path(frames.tb_frame.f_code.co_filename).parent == Path(__file__).parent:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
 
 
 def _as_bytes(payload: Any) -> bytes:

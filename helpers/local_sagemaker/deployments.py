@@ -1,0 +1,214 @@
+"""One endpoint configuration put into service: variants, their workers, and how traffic is shared among them."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import errors, model_data, workers
+from helpers.local_sagemaker.workers import Worker, WorkerPlan
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+INVOCATION_SECONDS = 60.0
+DRAIN_SECONDS = 60.0  # a fleet that was switched off may finish what it has begun
+
+
+class DeploymentError(Exception):
+    """A fleet that does not come into service; the message is an endpoint's FailureReason."""
+
+
+class Variant:
+    """A production variant in service.
+
+    Args:
+        spec: one entry of a plan, see `plan`.
+    """
+
+    def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan) -> None:
+        self.endpoint = endpoint
+        self.name: str = spec["VariantName"]
+        self.weight: float = spec["Weight"]
+        self.spec = spec
+        self.timeout = _model_server_timeout(worker_plan.environment)
+        self.workers: list[Worker] = []
+        self._worker_plan = worker_plan
+
+    def least_busy(self) -> Worker | None:
+        """The ready worker with the fewest invocations under way, None when no worker is ready."""
+        ready = [worker for worker in self.workers if worker.ready]
+        return min(ready, key=lambda worker: (worker.in_flight, worker.served)) if ready else None
+
+    def begin(self, count: int) -> list[Worker]:
+        """Starts as many workers as are missing to `count`; `admit` puts them into service."""
+        return [Worker(self._worker_plan) for _ in range(count - len(self.workers))]
+
+    def admit(self, added: list[Worker]) -> None:
+        """Waits until workers serve and lets them take traffic.
+
+        Raises:
+            DeploymentError: one of them does not serve; all of them are stopped.
+        """
+        wait([worker.started for worker in added])
+        for worker in added:
+            if error := worker.started.exception():
+                _stop(added)
+                raise DeploymentError(_failure_reason(self.name, str(error))) from error
+        self.workers = [*self.workers, *added]
+
+    def shrink(self, count: int) -> list[Worker]:
+        """Takes the youngest workers out of service until `count` are left, and returns them still running."""
+        removed, self.workers = self.workers[count:], self.workers[:count]
+        return removed
+
+
+class Deployment:
+    """The variants of one configuration behind an endpoint; attributes are replaced, never changed in place."""
+
+    def __init__(self, endpoint: str, config_name: str, variants: list[Variant]) -> None:
+        self.endpoint = endpoint
+        self.config_name = config_name
+        self.variants = {variant.name: variant for variant in variants}
+        self._order = variants
+        self.share_traffic()
+
+    def share_traffic(self) -> None:
+        """Takes over the variants' weights."""
+        self._cumulative = list(itertools.accumulate(variant.weight for variant in self._order))
+
+    def pick(self) -> Variant:
+        """A variant, with a probability in proportion to its weight; the first when all weights are zero."""
+        point = random.random() * self._cumulative[-1]
+        return self._order[min(bisect.bisect_right(self._cumulative, point), len(self._order) - 1)]
+
+    def start(self) -> None:
+        """Starts all workers and returns when they serve.
+
+        Raises:
+            DeploymentError: a variant's workers do not; all are stopped.
+        """
+        begun = [(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self._order]
+        try:
+            for variant, added in begun:
+                variant.admit(added)
+        except DeploymentError:
+            _stop([worker for _, added in begun for worker in added])
+            raise
+
+    def stop(self) -> list[Worker]:
+        """Stops all workers at once."""
+        stopped = [worker for variant in self._order for worker in variant.shrink(0)]
+        _stop(stopped)
+        return stopped
+
+    def all_workers(self) -> list[Worker]:
+        """The workers of all variants."""
+        return [worker for variant in self._order for worker in variant.workers]
+
+
+def _model_server_timeout(environment: dict[str, str]) -> float:
+    """Seconds that an invocation may take: 60 on AWS, less when the toolkit's own variable says so."""
+    try:
+        return min(float(environment["SAGEMAKER_MODEL_SERVER_TIMEOUT"]), INVOCATION_SECONDS)
+    except (KeyError, ValueError):
+        return INVOCATION_SECONDS
+
+
+def drain(retired: list[Worker]) -> None:
+    """Waits until workers out of service have answered what they began, then stops them."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    time.sleep(workers.PING_SECONDS)  # an invocation may have chosen its worker in this moment
+    while any(worker.in_flight for worker in retired) and time.monotonic() < deadline:
+        time.sleep(workers.PING_SECONDS)
+    _stop(retired)
+
+
+def _stop(stopped: list[Worker]) -> None:
+    for worker in stopped:
+        worker.stop()
+
+
+def plan(server: Server, config: dict) -> dict:
+    """What to run for an endpoint configuration: a JSON-able copy, because config and models may be deleted later.
+
+    Raises:
+        AwsError: a model is missing, or is of a kind that the local SageMaker does not serve.
+    """
+    return {
+        "ConfigName": config["EndpointConfigName"],
+        "Variants": [_plan(server, v) for v in config["ProductionVariants"]],
+    }
+
+
+def _plan(server: Server, variant: dict) -> dict:
+    model = server.store.require("Model", variant["ModelName"])
+    containers = model.get("Containers") or [model["PrimaryContainer"]]
+    if len(containers) != 1:
+        raise errors.validation(
+            f"{model['ModelArn']} has {len(containers)} containers: inference pipelines are not available in the local "
+            "SageMaker."
+        )
+    model_data.require_served(containers[0], model["ModelArn"])
+    startup = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS)
+    return {
+        "VariantName": variant["VariantName"],
+        "Weight": variant["InitialVariantWeight"],
+        "InstanceCount": variant["InitialInstanceCount"],
+        "Container": containers[0],
+        "StartupSeconds": startup,
+    }
+
+
+def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path) -> Deployment:
+    """Stages every variant of a plan; `start` of the result puts it into service.
+
+    Raises:
+        DeploymentError: a model cannot be staged.
+    """
+    variants = [_variant(server, endpoint, spec, folder / spec["VariantName"]) for spec in endpoint_plan["Variants"]]
+    return Deployment(endpoint, endpoint_plan["ConfigName"], variants)
+
+
+def _variant(server: Server, endpoint: str, spec: dict, folder: Path) -> Variant:
+    try:
+        ml_root, argv, environment = model_data.stage(server, spec["Container"], folder)
+    except errors.AwsError as error:
+        raise DeploymentError(error.message) from error
+    except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:
+        raise DeploymentError(str(error)) from error
+    worker_plan = WorkerPlan(
+        argv=argv,
+        ml_root=ml_root,
+        environment=environment,
+        sockets=workers.socket_folder(server.home),
+        logs=server.home / "endpoints" / endpoint / "logs",
+        startup_seconds=spec["StartupSeconds"],
+        ship_log=_log_shipper(server, endpoint, spec["VariantName"]),
+    )
+    return Variant(endpoint, spec, worker_plan)
+
+
+def _log_shipper(server: Server, endpoint: str, variant: str) -> Callable[[Path, str], Callable[[], None]]:
+    """Ships a worker's log file to the endpoint's log group, into the stream `variant/instance`."""
+
+    def ship(path: Path, instance: str) -> Callable[[], None]:
+        return lambda: None
+
+    return ship
+
+
+def _failure_reason(variant: str, tail: str) -> str:
+    """At most 1,024 characters, as the model of the API has it; the end of the log matters most."""
+    reason = (
+        f"The primary container for production variant {variant} did not pass the ping health check. Please check "
+        "CloudWatch logs for this endpoint. "
+    )
+    room = 1024 - len(reason)
+    return reason + (tail if len(tail) <= room else f"...{tail[3 - room :]}")

@@ -1,0 +1,81 @@
+"""Endpoint configurations: which models an endpoint serves, on how many instances, with what share of the traffic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import errors, listing
+from helpers.local_sagemaker.operations import operation
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+_UNAVAILABLE = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
+_UNAVAILABLE_IN_VARIANT = (
+    "InstancePools",
+    "AcceleratorType",
+    "ServerlessConfig",
+    "EnableSSMAccess",
+    "ManagedInstanceScaling",
+    "CapacityReservationConfig",
+    "AcceleratorPartitionLayouts",
+)
+_REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
+
+
+@operation("CreateEndpointConfig")
+def create_endpoint_config(server: Server, request: dict) -> dict:
+    _refuse(request, _UNAVAILABLE, "")
+    for variant in request["ProductionVariants"]:
+        _check_variant(server, variant)
+    names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise errors.validation(
+            f"Production variant names must be unique, got more than one of: {', '.join(repeated)}."
+        )
+    name = request["EndpointConfigName"]
+    config_arn = server.arn("endpoint-config", name)
+    record = request | {
+        "EndpointConfigArn": config_arn,
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
+        "ProductionVariants": [{"InitialVariantWeight": 1.0} | variant for variant in request["ProductionVariants"]],
+    }
+    tags = record.pop("Tags", [])
+    with server.store.transaction():
+        server.store.put("EndpointConfig", name, record)
+        server.add_tags(config_arn, tags)
+    return {"EndpointConfigArn": config_arn}
+
+
+@operation("DescribeEndpointConfig")
+def describe_endpoint_config(server: Server, request: dict) -> dict:
+    return server.store.require("EndpointConfig", request["EndpointConfigName"])
+
+
+@operation("DeleteEndpointConfig")
+def delete_endpoint_config(server: Server, request: dict) -> None:
+    with server.store.transaction():
+        server.store.delete("EndpointConfig", request["EndpointConfigName"])
+        server.delete_tags(server.arn("endpoint-config", request["EndpointConfigName"]))
+
+
+@operation("ListEndpointConfigs")
+def list_endpoint_configs(server: Server, request: dict) -> dict:
+    page = listing.page(server.store.list("EndpointConfig"), request, "EndpointConfigName")
+    return listing.response("EndpointConfigs", *page)
+
+
+def _check_variant(server: Server, variant: dict) -> None:
+    name = variant["VariantName"]
+    _refuse(variant, _UNAVAILABLE_IN_VARIANT, f" (production variant {name})")
+    for member in _REQUIRED_IN_VARIANT:
+        if member not in variant:
+            raise errors.validation(f"Production variant {name} must have {member}.")
+    server.store.require("Model", variant["ModelName"])
+
+
+def _refuse(request: dict, members: tuple[str, ...], where: str) -> None:
+    """A feature that would be stored but not acted on is refused, so that nobody relies on it."""
+    for member in members:
+        if member in request:
+            raise errors.validation(f"{member}{where} is not available in the local SageMaker.")

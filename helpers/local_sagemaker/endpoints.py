@@ -1,0 +1,335 @@
+"""Endpoints: their life cycle, and the fleet of workers behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import deployments, errors, listing, workers
+from helpers.local_sagemaker.deployments import Deployment, DeploymentError
+from helpers.local_sagemaker.operations import operation
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+_PLAN, _NEXT_PLAN = "_Plan", "_NextPlan"
+
+
+@operation("CreateEndpoint")
+def create_endpoint(server: Server, request: dict) -> dict:
+    name = request["EndpointName"]
+    _require_all_at_once(request.get("DeploymentConfig"))
+    config = server.store.require("EndpointConfig", request["EndpointConfigName"])
+    plan = deployments.plan(server, config)
+    endpoint_arn = server.arn("endpoint", name)
+    record = {
+        "EndpointName": name,
+        "EndpointArn": endpoint_arn,
+        "EndpointConfigName": request["EndpointConfigName"],
+        "EndpointStatus": "Creating",
+        _PLAN: plan | {"Generation": secrets.token_hex(4)},
+    }
+    if "DeploymentConfig" in request:
+        record["LastDeploymentConfig"] = request["DeploymentConfig"]
+    with server.store.transaction():
+        server.store.put("Endpoint", name, record)
+        server.add_tags(endpoint_arn, request.get("Tags", []))
+    server.fleet.begin(name, server.fleet.create)
+    return {"EndpointArn": endpoint_arn}
+
+
+@operation("DescribeEndpoint")
+def describe_endpoint(server: Server, request: dict) -> dict:
+    return server.store.require("Endpoint", request["EndpointName"])
+
+
+@operation("ListEndpoints")
+def list_endpoints(server: Server, request: dict) -> dict:
+    page = listing.page(server.store.list("Endpoint"), request, "EndpointName", "EndpointStatus")
+    return listing.response("Endpoints", *page)
+
+
+@operation("UpdateEndpoint")
+def update_endpoint(server: Server, request: dict) -> dict:
+    name = request["EndpointName"]
+    _require_all_at_once(request.get("DeploymentConfig"))
+    with server.store.transaction():
+        record = _require_in_service(server, name)
+        config = server.store.require("EndpointConfig", request["EndpointConfigName"])
+        plan = deployments.plan(server, config)
+        if request.get("RetainAllVariantProperties"):
+            excluded = [entry["VariantPropertyType"] for entry in request.get("ExcludeRetainedVariantProperties", [])]
+            _retain(plan, record[_PLAN], excluded)
+        changes = {"EndpointStatus": "Updating", "FailureReason": None}
+        if not request.get("RetainDeploymentConfig"):
+            changes["LastDeploymentConfig"] = request.get("DeploymentConfig")
+        server.store.update("Endpoint", name, **changes, **{_NEXT_PLAN: plan | {"Generation": secrets.token_hex(4)}})
+    server.fleet.begin(name, server.fleet.update)
+    return {"EndpointArn": record["EndpointArn"]}
+
+
+@operation("UpdateEndpointWeightsAndCapacities")
+def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dict:
+    name = request["EndpointName"]
+    with server.store.transaction():
+        record = _require_in_service(server, name)
+        plan = record[_PLAN]
+        specs = {spec["VariantName"]: spec for spec in plan["Variants"]}
+        for desired in request["DesiredWeightsAndCapacities"]:
+            variant = desired["VariantName"]
+            if variant not in specs:
+                raise errors.validation(
+                    f'Could not find production variant {variant} of endpoint "{record["EndpointArn"]}". It has: '
+                    f"{', '.join(specs)}."
+                )
+            if "ServerlessUpdateConfig" in desired:
+                raise errors.validation("ServerlessUpdateConfig is not available in the local SageMaker.")
+            specs[variant]["Weight"] = desired.get("DesiredWeight", specs[variant]["Weight"])
+            specs[variant]["InstanceCount"] = desired.get("DesiredInstanceCount", specs[variant]["InstanceCount"])
+        summaries = [
+            summary
+            | {
+                "DesiredWeight": specs[summary["VariantName"]]["Weight"],
+                "DesiredInstanceCount": specs[summary["VariantName"]]["InstanceCount"],
+            }
+            for summary in record["ProductionVariants"]
+        ]
+        server.store.update(
+            "Endpoint", name, EndpointStatus="Updating", ProductionVariants=summaries, **{_NEXT_PLAN: plan}
+        )
+    server.fleet.begin(name, server.fleet.rescale)
+    return {"EndpointArn": record["EndpointArn"]}
+
+
+@operation("DeleteEndpoint")
+def delete_endpoint(server: Server, request: dict) -> None:
+    name = request["EndpointName"]
+    with server.store.transaction():
+        record = server.store.require("Endpoint", name)
+        if record["EndpointStatus"] not in ("InService", "Failed", "OutOfService"):
+            raise _in_progress(record)
+        server.store.update("Endpoint", name, EndpointStatus="Deleting")
+    server.fleet.begin(name, server.fleet.delete)
+
+
+def _require_in_service(server: Server, name: str) -> dict:
+    record = server.store.require("Endpoint", name)
+    if record["EndpointStatus"] == "Failed":
+        raise errors.validation(
+            f'Cannot update endpoint "{record["EndpointArn"]}" because its status is Failed: delete it and '
+            "create it again."
+        )
+    if record["EndpointStatus"] != "InService":
+        raise _in_progress(record)
+    return record
+
+
+def _in_progress(record: dict) -> errors.AwsError:
+    return errors.validation(f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
+
+
+def _require_all_at_once(deployment_config: dict | None) -> None:
+    """Refuses the ways of shifting traffic that the fleet does not know, rather than ignore them."""
+    if not deployment_config:
+        return
+    routing = deployment_config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
+    kind = "RollingUpdatePolicy" if "RollingUpdatePolicy" in deployment_config else routing.get("Type", "ALL_AT_ONCE")
+    if kind != "ALL_AT_ONCE":
+        raise errors.validation(f"DeploymentConfig of type {kind} is not available in the local SageMaker.")
+    if "AutoRollbackConfiguration" in deployment_config:
+        raise errors.validation("AutoRollbackConfiguration is not available in the local SageMaker.")
+
+
+def _retain(plan: dict, current: dict, excluded: list[str]) -> None:
+    """Takes over what was changed since the endpoint's configuration was made."""
+    known = {spec["VariantName"]: spec for spec in current["Variants"]}
+    for spec in plan["Variants"]:
+        old = known.get(spec["VariantName"], spec)
+        if "DesiredWeight" not in excluded:
+            spec["Weight"] = old["Weight"]
+        if "DesiredInstanceCount" not in excluded:
+            spec["InstanceCount"] = old["InstanceCount"]
+
+
+class Fleet:
+    """The deployments in service; each change of an endpoint runs in a thread of its own.
+
+    `serving` is what InvokeEndpoint reads: a whole deployment is put in and taken out at once, so no invocation sees
+    half of a change.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.serving: dict[str, Deployment] = {}
+        self.recovering: set[str] = set()
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._folder = server.home / "endpoints"
+
+    def begin(self, name: str, change: Callable[[str], None]) -> None:
+        """Runs a change of an endpoint in the background, after those that are under way."""
+        threading.Thread(target=self._run, args=(name, change), daemon=True, name=f"endpoint-{name}").start()
+
+    def _run(self, name: str, change: Callable[[str], None]) -> None:
+        try:
+            with self._locks[name]:
+                change(name)
+        except Exception as error:
+            if self._stopping.is_set():
+                return
+            logger.exception("%s of endpoint %s failed", change.__name__, name)
+            reason = f"The local SageMaker failed: {error!r}. See its log."
+            self._server.store.update("Endpoint", name, EndpointStatus="Failed", FailureReason=reason[:1024])
+
+    def create(self, name: str) -> None:
+        """Brings a new endpoint into service, or fails it."""
+        plan = self._server.store.require("Endpoint", name)[_PLAN]
+        try:
+            self.serving[name] = self._deploy(name, plan)
+        except DeploymentError as error:
+            if not self._stopping.is_set():
+                self._server.store.update("Endpoint", name, EndpointStatus="Failed", FailureReason=str(error)[:1024])
+            return
+        self._settle(name, plan)
+
+    def update(self, name: str) -> None:
+        """Starts the next fleet beside the serving one, switches, and stops the old one; else the old one stays."""
+        plan = self._server.store.require("Endpoint", name)[_NEXT_PLAN]
+        try:
+            new = self._deploy(name, plan)
+        except DeploymentError as error:
+            self._keep(name, str(error))
+            return
+        old, self.serving[name] = self.serving[name], new
+        self._settle(name, plan)
+        self._retire(old.all_workers())
+        self._forget_folders(name, keep=plan["Generation"])
+
+    def rescale(self, name: str) -> None:
+        """Gives the serving variants their new weights and numbers of workers."""
+        plan = self._server.store.require("Endpoint", name)[_NEXT_PLAN]
+        deployment = self.serving[name]
+        retired = []
+        for spec in plan["Variants"]:
+            variant = deployment.variants[spec["VariantName"]]
+            try:
+                variant.admit(variant.begin(spec["InstanceCount"]))
+            except DeploymentError as error:
+                self._keep(name, str(error))
+                return
+            retired += variant.shrink(spec["InstanceCount"])
+            variant.weight = spec["Weight"]
+        deployment.share_traffic()
+        self._settle(name, plan)
+        self._retire(retired)
+
+    def delete(self, name: str) -> None:
+        """Takes an endpoint out of service and forgets it."""
+        if deployment := self.serving.pop(name, None):
+            self._retire(deployment.all_workers())
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+        with self._server.store.transaction():
+            self._server.delete_tags(self._server.arn("endpoint", name))
+            self._server.store.delete("Endpoint", name)
+
+    def recover(self, name: str) -> None:
+        """After a restart: brings an endpoint back to where it was, and goes on with what was under way."""
+        record = self._server.store.require("Endpoint", name)
+        status = record["EndpointStatus"]
+        try:
+            if status == "Deleting":
+                self.delete(name)
+            elif status == "Creating":
+                self.create(name)
+            else:
+                self.serving[name] = self._deploy(name, record[_PLAN])
+        except DeploymentError as error:
+            self._server.store.update("Endpoint", name, EndpointStatus="Failed", FailureReason=str(error)[:1024])
+            return
+        finally:
+            self.recovering.discard(name)
+        if status == "Updating":
+            self.rescale(name) if record[_NEXT_PLAN]["Generation"] == record[_PLAN]["Generation"] else self.update(name)
+
+    def recover_all(self) -> None:
+        """Recovers every endpoint that was alive when the server ended."""
+        alive = [record for record in self._server.store.list("Endpoint") if record["EndpointStatus"] != "Failed"]
+        self.recovering = {record["EndpointName"] for record in alive}
+        for record in alive:
+            self.begin(record["EndpointName"], self.recover)
+
+    def stop(self) -> None:
+        """Stops all workers; the endpoints stay as they are in the state."""
+        self._stopping.set()
+        threads = [threading.Thread(target=deployment.stop, daemon=True) for deployment in list(self.serving.values())]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=3 * workers.STOP_SECONDS)
+
+    def _deploy(self, name: str, plan: dict) -> Deployment:
+        deployment = deployments.deployment(self._server, name, plan, self._folder / name / plan["Generation"])
+        deployment.start()
+        return deployment
+
+    def _settle(self, name: str, plan: dict) -> None:
+        """Writes down that a plan is in service."""
+        changes = {
+            "EndpointStatus": "InService",
+            "EndpointConfigName": plan["ConfigName"],
+            "ProductionVariants": [_summary(spec) for spec in plan["Variants"]],
+            _PLAN: plan,
+            _NEXT_PLAN: None,
+        }
+        self._server.store.update("Endpoint", name, **changes)
+
+    def _keep(self, name: str, reason: str) -> None:
+        """Writes down that a change failed and that the endpoint serves as before it."""
+        if self._stopping.is_set():
+            return
+        plan = self._server.store.require("Endpoint", name)[_PLAN]
+        self._settle(name, plan)
+        self._server.store.update("Endpoint", name, FailureReason=reason[:1024])
+
+    def _retire(self, retired: list[workers.Worker]) -> None:
+        deployments.drain(retired)
+        for worker in retired:
+            asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
+
+    def _forget_folders(self, name: str, keep: str) -> None:
+        for folder in (self._folder / name).iterdir():
+            if folder.name not in (keep, "logs"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _summary(spec: dict) -> dict:
+    image = spec["Container"]["Image"]
+    return {
+        "VariantName": spec["VariantName"],
+        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": time.time()}],
+        "CurrentWeight": spec["Weight"],
+        "DesiredWeight": spec["Weight"],
+        "CurrentInstanceCount": spec["InstanceCount"],
+        "DesiredInstanceCount": spec["InstanceCount"],
+    }
+
+
+def start(server: Server) -> None:
+    """Brings the endpoints of an earlier run back into service."""
+    server.fleet = Fleet(server)
+    server.fleet.recover_all()
+
+
+def stop(server: Server) -> None:
+    """Stops all workers."""
+    server.fleet.stop()

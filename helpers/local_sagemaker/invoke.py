@@ -1,0 +1,212 @@
+"""InvokeEndpoint: routes a request to a worker of a variant and passes the answer back.
+
+Everything here runs on the event loop: no thread, no database and no copy of the body on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+
+from helpers.local_sagemaker import workers
+from helpers.local_sagemaker.deployments import Deployment, Variant
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.workers import Worker
+
+READY_SECONDS = 30.0  # an invocation waits this long for a worker that is being started again
+MAX_BODY_BYTES = 6_291_456
+MAX_MESSAGE = 2048
+PREFIX = "X-Amzn-SageMaker-"
+CUSTOM_ATTRIBUTES = f"{PREFIX}Custom-Attributes"
+FORWARDED = (
+    "Content-Type",
+    "Accept",
+    CUSTOM_ATTRIBUTES,
+    f"{PREFIX}Inference-Id",
+)
+REFUSED = {
+    f"{PREFIX}Target-Model": "it is for endpoints whose model has the mode MultiModel",
+    f"{PREFIX}Target-Container-Hostname": "it is for endpoints with several containers that are invoked directly",
+    f"{PREFIX}Inference-Component": "it is for endpoints that host inference components",
+    f"{PREFIX}Enable-Explanations": "it is for endpoints with a ClarifyExplainerConfig",
+    f"{PREFIX}Session-Id": "it is for endpoints with a stateful model",
+}
+LONGEST = {CUSTOM_ATTRIBUTES: 1024, f"{PREFIX}Inference-Id": 64}
+TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    "each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+
+class InvocationError(Exception):
+    """An error of the runtime API.
+
+    Args:
+        code: such as `ValidationError`.
+        message: what was wrong.
+        status: HTTP status.
+        members: further members of the error's shape.
+    """
+
+    def __init__(self, code: str, message: str, status: int, **members: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.body = {"Message": message[:MAX_MESSAGE], **members}
+
+
+async def invoke_endpoint(server: Server, request: web.Request) -> web.Response:
+    """Handles POST /endpoints/{name}/invocations."""
+    try:
+        return await _invoke(server, request, request.match_info["name"])
+    except InvocationError as error:
+        return web.Response(
+            body=json.dumps(error.body).encode(),
+            status=error.status,
+            headers={
+                "Content-Type": "application/json",
+                "x-amzn-ErrorType": error.code,
+                "x-amzn-RequestId": str(uuid.uuid4()),
+            },
+        )
+
+
+async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Response:
+    began = time.perf_counter()
+    _require_endpoint(server, endpoint)
+    headers = _forwarded_headers(request)
+    body = await _body(request)
+    target = request.headers.get(f"{PREFIX}Target-Variant")
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        variant, worker = await _choose(server, endpoint, target, deadline)
+        asked = time.perf_counter()
+        status = 0
+        try:
+            status, answer_headers, answer = await _ask(server, variant, worker, body, headers)
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(workers.PING_SECONDS)  # the process has just ended, and nothing was sent to it
+            continue
+        finally:
+            record = server.invocation_metrics.record
+            record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
+        break
+    if status >= 400:
+        raise _model_error(server, variant, worker, status, answer.decode(errors="replace"))
+    return web.Response(body=answer, status=status, headers=_response_headers(variant, answer_headers))
+
+
+def _require_endpoint(server: Server, endpoint: str) -> None:
+    if endpoint not in server.fleet.serving and endpoint not in server.fleet.recovering:
+        raise InvocationError("ValidationError", f"Endpoint {endpoint} of account {server.account} not found.", 400)
+
+
+async def _choose(server: Server, endpoint: str, target: str | None, deadline: float) -> tuple[Variant, Worker]:
+    """A variant and its least busy worker; waits for a worker or a server that is being started again."""
+    while True:
+        if deployment := server.fleet.serving.get(endpoint):
+            variant = _variant(deployment, endpoint, target)
+            if worker := variant.least_busy():
+                return variant, worker
+        if time.monotonic() > deadline:
+            raise InvocationError("ServiceUnavailable", f"No instance of endpoint {endpoint} is ready; try again.", 503)
+        await asyncio.sleep(workers.PING_SECONDS)
+        _require_endpoint(server, endpoint)
+
+
+async def _body(request: web.Request) -> bytes:
+    """The request's body; one that is too long is not kept in memory."""
+    body = b""
+    if (request.content_length or 0) <= MAX_BODY_BYTES:
+        body = await request.read()
+        if len(body) <= MAX_BODY_BYTES:
+            return body
+    raise InvocationError(
+        "ValidationError",
+        "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less than "
+        f"or equal to {MAX_BODY_BYTES}",
+        400,
+    )
+
+
+def _forwarded_headers(request: web.Request) -> dict[str, str]:
+    given = request.headers
+    for header, purpose in REFUSED.items():
+        if header in given:
+            raise InvocationError("ValidationError", f"The header {header} is not valid here: {purpose}.", 400)
+    forwarded = {header: given[header] for header in FORWARDED if header in given}
+    for header, longest in LONGEST.items():
+        if len(forwarded.get(header, "")) > longest:
+            member = header.removeprefix(PREFIX).replace("-", "")
+            raise InvocationError(
+                "ValidationError",
+                f"1 validation error detected: Value at '{member[0].lower()}{member[1:]}' failed to satisfy "
+                f"constraint: Member must have length less than or equal to {longest}",
+                400,
+            )
+    return forwarded
+
+
+def _variant(deployment: Deployment, endpoint: str, target: str | None) -> Variant:
+    if target is None:
+        return deployment.pick()
+    if target not in deployment.variants:
+        raise InvocationError("ValidationError", f"Variant {target} of endpoint {endpoint} not found.", 400)
+    return deployment.variants[target]
+
+
+async def _ask(
+    server: Server, variant: Variant, worker: Worker, body: bytes, headers: dict[str, str]
+) -> tuple[int, dict[str, str], bytes]:
+    worker.in_flight += 1
+    worker.served += 1
+    timeout = aiohttp.ClientTimeout(total=variant.timeout)
+    try:
+        async with worker.session.post(
+            "http://worker/invocations", data=body, headers=headers, timeout=timeout
+        ) as answer:
+            return answer.status, answer.headers, await answer.read()
+    except TimeoutError:
+        raise _model_error(server, variant, worker, 0, TIMED_OUT) from None
+    except aiohttp.ClientError as error:
+        message = f"The container closed the connection before it answered: {error}"
+        raise _model_error(server, variant, worker, 0, message) from error
+    finally:
+        worker.in_flight -= 1
+
+
+def _model_error(server: Server, variant: Variant, worker: Worker, status: int, message: str) -> InvocationError:
+    """What AWS says when the container answers an error, or does not answer (status 0)."""
+    side = "client" if 400 <= status < 500 else "server"
+    message = message[:MAX_MESSAGE]
+    group = f"/aws/sagemaker/Endpoints/{variant.endpoint}"
+    return InvocationError(
+        "ModelError",
+        f'Received {side} error ({status}) from primary with message "{message[: MAX_MESSAGE - 400]}". See '
+        f"https://{server.region}.console.aws.amazon.com/cloudwatch/home?region={server.region}#logEventViewer:"
+        f"group={group} in account {server.account} for more information.",
+        424,
+        OriginalStatusCode=status,
+        OriginalMessage=message,
+        LogStreamArn=f"arn:aws:logs:{server.region}:{server.account}:log-group:{group}:log-stream:"
+        f"{variant.name}/{worker.instance}",
+    )
+
+
+def _response_headers(variant: Variant, answered: dict[str, str]) -> dict[str, str]:
+    headers = {
+        "x-Amzn-Invoked-Production-Variant": variant.name,
+        "x-amzn-RequestId": str(uuid.uuid4()),
+        "Content-Type": answered.get("Content-Type", "application/octet-stream"),
+    }
+    if CUSTOM_ATTRIBUTES in answered:
+        headers[CUSTOM_ATTRIBUTES] = answered[CUSTOM_ATTRIBUTES]
+    return headers

@@ -1,0 +1,104 @@
+"""What CloudWatch's namespace AWS/SageMaker says about endpoints, sent about every second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "AWS/SageMaker"
+FLUSH_SECONDS = 1.0
+MAX_VALUES = 150  # of one metric in one PutMetricData; above it a summary is sent
+MAX_METRICS = 1000  # in one PutMetricData
+
+
+@dataclass
+class _Samples:
+    """One variant's invocations since the last flush; latencies in microseconds, errors 0 or 1 per invocation."""
+
+    model_latency: list[float] = field(default_factory=list)
+    overhead_latency: list[float] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+
+class InvocationMetrics:
+    """Collects one sample per invocation on the event loop and sends them from a thread of its own."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._samples: defaultdict[tuple[str, str], _Samples] = defaultdict(_Samples)
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="invocation-metrics")
+        self._thread.start()
+
+    def record(self, endpoint: str, variant: str, status: int, model_seconds: float, overhead_seconds: float) -> None:
+        """Adds one invocation; status is what the model's container answered, 0 when it did not."""
+        with self._lock:
+            samples = self._samples[endpoint, variant]
+            samples.statuses.append(status)
+            samples.model_latency.append(model_seconds * 1e6)
+            samples.overhead_latency.append(overhead_seconds * 1e6)
+
+    def stop(self) -> None:
+        """Stops sending."""
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(FLUSH_SECONDS):
+            try:
+                self._flush()
+            except Exception:
+                logger.exception("metrics of endpoints were lost")
+
+    def _flush(self) -> None:
+        with self._lock:
+            taken, self._samples = self._samples, defaultdict(_Samples)
+        if not taken:
+            return
+        now = time.time()
+        data = [datum for variant, samples in taken.items() for datum in _data(*variant, samples, now)]
+        client = self._server.client("cloudwatch")
+        for start in range(0, len(data), MAX_METRICS):
+            client.put_metric_data(Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS])
+
+
+def _data(endpoint: str, variant: str, samples: _Samples, timestamp: float) -> list[dict]:
+    dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+    metrics = {
+        "Invocations": ([1.0] * len(samples.statuses), "None"),
+        "Invocation4XXErrors": ([float(400 <= status < 500) for status in samples.statuses], "None"),
+        "Invocation5XXErrors": ([float(status >= 500 or status == 0) for status in samples.statuses], "None"),
+        "ModelLatency": (samples.model_latency, "Microseconds"),
+        "OverheadLatency": (samples.overhead_latency, "Microseconds"),
+    }
+    return [
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": timestamp, "Unit": unit, **_values(values)}
+        for name, (values, unit) in metrics.items()
+    ]
+
+
+def _values(values: list[float]) -> dict:
+    if len(values) <= MAX_VALUES:
+        return {"Values": values}
+    statistics = {"SampleCount": len(values), "Sum": sum(values), "Minimum": min(values), "Maximum": max(values)}
+    return {"StatisticValues": statistics}
+
+
+def start(server: Server) -> None:
+    """Begins to send."""
+    server.invocation_metrics = InvocationMetrics(server)
+
+
+def stop(server: Server) -> None:
+    """Stops sending."""
+    server.invocation_metrics.stop()

@@ -1,0 +1,220 @@
+"""Worker processes: each stands for one instance behind an endpoint and serves one copy of the model."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from helpers.local_sagemaker import sandbox
+
+BOOT = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    "from runtimes import serve; sys.path.pop(0); serve.main()"
+)
+CODE_FOLDERS = ("code", "model/code")
+STARTUP_SECONDS = 480  # until /ping must answer, when the variant does not say
+STOP_SECONDS = 3
+PING_SECONDS = 0.02
+LONGEST_BACKOFF_SECONDS = 30
+TAIL_BYTES = 16_384
+
+
+class WorkerError(Exception):
+    """A worker that does not come to serve; the message ends with the last lines of its log."""
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """What every worker of a variant runs.
+
+    Args:
+        argv: the command, without the socket.
+        ml_root: the folder behind `/opt/ml`.
+        environment: the whole environment of the process.
+        sockets: folder for the sockets.
+        logs: folder for the log files.
+        startup_seconds: how long the model may take to load.
+        ship_log: called with a log file and the instance's name; returns what stops the shipping.
+    """
+
+    argv: tuple[str, ...]
+    ml_root: Path
+    environment: dict[str, str]
+    sockets: Path
+    logs: Path
+    startup_seconds: float
+    ship_log: Callable[[Path, str], Callable[[], None]]
+
+
+class Worker:
+    """One process, started again when it dies.
+
+    `ready`, `in_flight` and `served` are read and written on the event loop; a thread of the worker's own starts the
+    process, waits for its end and sets `ready`.
+    """
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self.instance = f"i-{secrets.token_hex(8)}"
+        self.ready = False
+        self.in_flight = 0
+        self.served = 0
+        self.started: Future[None] = Future()
+        self._plan = plan
+        self.socket = plan.sockets / f"{self.instance}.sock"
+        self._log = plan.logs / f"{self.instance}.log"
+        self._process: subprocess.Popen | None = None
+        self._stopping = threading.Event()
+        self._session: aiohttp.ClientSession | None = None
+        self._thread = threading.Thread(target=self._supervise, daemon=True, name=f"worker-{self.instance}")
+        self._thread.start()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The pool of connections to the process; to be used on the event loop only."""
+        if self._session is None:
+            connector = aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=300)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Closes the pool of connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def stop(self) -> None:
+        """Ends the process and waits until it has ended."""
+        self._stopping.set()
+        self.ready = False
+        if self._process is not None:
+            _end(self._process)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=2 * STOP_SECONDS)
+
+    def _supervise(self) -> None:
+        stop_shipping = self._plan.ship_log(self._log, self.instance)
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._start()
+            except Exception as error:
+                if not self.started.done():
+                    self.started.set_exception(error)
+                    break
+                failures += 1
+            else:
+                failures = 0
+                self.ready = True
+                if not self.started.done():
+                    self.started.set_result(None)
+                self._process.wait()
+                self.ready = False
+            self._stopping.wait(min(2.0**failures - 1, LONGEST_BACKOFF_SECONDS))
+        if not self.started.done():
+            self.started.set_exception(WorkerError("The worker was stopped before it served."))
+        self.socket.unlink(missing_ok=True)
+        stop_shipping()
+
+    def _start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        self._plan.logs.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            begin = log.tell()
+            self._process = sandbox.launch(
+                [*self._plan.argv, "--socket", str(self.socket)],
+                self._plan.ml_root,
+                self._plan.environment,
+                stdout=log,
+                code=CODE_FOLDERS,
+            )
+        if self._stopping.is_set():
+            _end(self._process)
+        deadline = time.monotonic() + self._plan.startup_seconds
+        while not pings(self.socket):
+            if self._process.poll() is not None:
+                raise WorkerError(_tail(self._log, begin) or f"The worker exited with code {self._process.returncode}.")
+            if time.monotonic() > deadline:
+                _end(self._process)
+                seconds = f"{self._plan.startup_seconds:g}"
+                raise WorkerError(f"/ping did not answer within {seconds} seconds. {_tail(self._log, begin)}")
+            time.sleep(PING_SECONDS)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """A blocking HTTP connection over a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def pings(path: Path) -> bool:
+    """Whether a worker answers /ping with 200 within the two seconds that AWS gives it."""
+    if not path.exists():
+        return False
+    connection = UnixConnection(path, timeout=2)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def socket_folder(home: Path) -> Path:
+    """The folder of a home's sockets: a short path, because a Unix socket's may have 100 characters or so.
+
+    Raises:
+        RuntimeError: the folder is another user's.
+    """
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir(), f"local-sagemaker-{os.getuid()}-{digest}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise RuntimeError(f"{folder} belongs to another user: delete it, or set TMPDIR to a folder of your own")
+    folder.chmod(0o700)
+    return folder
+
+
+def command(python: Path, framework: str) -> tuple[str, ...]:
+    """The command that serves a model with the inference toolkit."""
+    return (str(python), "-c", BOOT, "--framework", framework, "--model-dir", f"{sandbox.ML}/model")
+
+
+def _end(process: subprocess.Popen) -> None:
+    sandbox.terminate(process)
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        sandbox.kill(process)
+
+
+def _tail(log: Path, begin: int) -> str:
+    """The end of what a process has written since `begin`."""
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(begin, size - TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()
