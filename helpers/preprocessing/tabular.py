@@ -64,7 +64,7 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
         if not len(frame):
             raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required.")
         self.numeric_, self.categorical_ = self._choose_columns(frame)
-        numbers = _numbers(frame, self.numeric_)
+        numbers = self._numbers(frame)
         if self.numeric_:
             self.imputer_ = SimpleImputer(strategy=self.impute, keep_empty_features=True).fit(numbers)
             self.had_missing_ = np.isnan(numbers).any(axis=0)
@@ -87,7 +87,7 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
             return np.empty((0, len(self.get_feature_names_out())))
         parts = []
         if self.numeric_:
-            numbers = _numbers(frame, self.numeric_)
+            numbers = self._numbers(frame)
             filled = self._fill(numbers)
             parts.append(filled if self.scaler_ is None else self.scaler_.transform(filled))
             if self.indicate_missing:
@@ -105,6 +105,21 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
             numeric += [f"{name}_missing" for name in names[self.numeric_][self.had_missing_]]
         encoded = self.encoder_.get_feature_names_out(names[self.categorical_]) if self.categorical_ else []
         return np.array([*numeric, *encoded], dtype=object)
+
+    def _numbers(self, frame: pd.DataFrame) -> np.ndarray:
+        numbers = np.empty((len(frame), len(self.numeric_)))
+        for i, position in enumerate(self.numeric_):
+            column = frame[position]
+            if pd.api.types.is_complex_dtype(column):
+                raise ValueError(f"Complex data not supported: column {self._name(position)!r}")
+            try:
+                numbers[:, i] = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"numeric column {self._name(position)!r} holds other things: {error}") from error
+            if np.isinf(numbers[:, i]).any():
+                rows = np.flatnonzero(np.isinf(numbers[:, i]))[:5].tolist()
+                raise ValueError(f"numeric column {self._name(position)!r} holds infinity, first at rows {rows}")
+        return numbers
 
     def _fill(self, numbers: np.ndarray) -> np.ndarray:
         clipped = numbers if self.clipper_ is None else self.clipper_.transform(numbers)
@@ -129,7 +144,8 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
         numeric = self._positions(self.numeric)
         categorical = self._positions(self.categorical)
         if both := set(numeric or []) & set(categorical or []):
-            raise ValueError(f"columns {sorted(both)} are listed as numeric and as categorical")
+            names = [self._name(position) for position in sorted(both)]
+            raise ValueError(f"columns {names} are listed as numeric and as categorical")
         if numeric is None:
             numeric = [position for position in by_type if position not in (categorical or [])]
         if categorical is None:
@@ -162,22 +178,6 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
 def _refuse_times(column: pd.Series, name: str) -> None:
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         raise ValueError(f"column {name!r} holds {column.dtype}: derive numbers from it first, see TemporalFeatures")
-
-
-def _numbers(frame: pd.DataFrame, positions: list[int]) -> np.ndarray:
-    numbers = np.empty((len(frame), len(positions)))
-    for i, position in enumerate(positions):
-        column = frame[position]
-        if pd.api.types.is_complex_dtype(column):
-            raise ValueError(f"Complex data not supported: column {position}")
-        try:
-            numbers[:, i] = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"numeric column at position {position} holds other things: {error}") from error
-        if np.isinf(numbers[:, i]).any():
-            rows = np.flatnonzero(np.isinf(numbers[:, i]))[:5].tolist()
-            raise ValueError(f"numeric column at position {position} holds infinity, first at rows {rows}")
-    return numbers
 
 
 def _categories(frame: pd.DataFrame, positions: list[int]) -> np.ndarray:

@@ -21,8 +21,8 @@ KEPT_INVISIBLE = "\u200c\u200d"
 class TextPreprocessor(TransformerMixin, BaseEstimator):
     """Clean texts one by one; nothing is learned from them.
 
-    Applied in this order: HTML entities and tags, Unicode normal form, invisible characters, URLs, e-mail addresses,
-    numbers, case, accents, repeated characters, white space. Replacement tokens survive the lower-casing.
+    Applied in this order: HTML tags and entities, Unicode normal form, invisible characters, case, accents, URLs,
+    e-mail addresses, numbers, repeated characters, white space.
 
     Args:
         strip_html: remove tags and resolve entities.
@@ -83,7 +83,8 @@ class TextPreprocessor(TransformerMixin, BaseEstimator):
 
     def _clean(self, text: str) -> str:
         if self.strip_html:
-            text = html.unescape(TAG.sub(" ", text))
+            tokens = (self.url_token, self.email_token, self.number_token)
+            text = html.unescape(TAG.sub(lambda tag: tag[0] if tag[0] in tokens else " ", text))
         if self.normal_form is not None:
             text = unicodedata.normalize(self.normal_form, text)
         text = "".join(c for c in text if c.isspace() or c in KEPT_INVISIBLE or unicodedata.category(c)[0] != "C")
