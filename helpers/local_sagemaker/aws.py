@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -100,9 +101,9 @@ class Aws:
     def _load(self) -> None:
         """Imports moto and tells it what the journal holds; a new home gets its role and its bucket."""
         os.environ.update(MOTO_SETTINGS)
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
-        self._wsgi = DomainDispatcherApplication(create_backend_app)
+        self._wsgi = DomainDispatcherApplication(_create_backend)
         clock.install()
         self._journal = Journal(self._server.store, self._server.home / "journal")
         self._scopes = self._journal.scopes()
@@ -134,6 +135,14 @@ class Aws:
             if hasattr(chunks, "close"):
                 chunks.close()
         return Answer(*begun, body)
+
+
+def _create_backend(service: str | None) -> Callable:
+    from moto.moto_server.werkzeug_app import create_backend_app
+
+    if service is None:
+        raise NotImplementedError
+    return create_backend_app(service)
 
 
 def render(call: Call, error: errors.AwsError) -> Answer:
@@ -215,4 +224,7 @@ def _environ(call: Call) -> dict[str, object]:
         environ[key] = f"{environ[key]},{value}" if key in environ and key != "HTTP_HOST" else value
         if should_preserve_original_header_name(name):
             preserved[key] = name
+    if call.service == "s3" and call.method == "PUT" and "form-urlencoded" in call.header("content-type"):
+        # curl's and urllib's default: moto would read the object as a form, and store nothing.
+        environ["CONTENT_TYPE"] = "application/octet-stream"
     return environ | {"CONTENT_LENGTH": str(len(call.body)), PRESERVED_HEADER_NAMES_ENVIRON_KEY: preserved}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import sys
 import threading
 import time
@@ -37,15 +38,11 @@ def install() -> None:
         if not name.startswith("moto.") or name in _installed:
             continue
         _installed.add(name)
-        for attribute, ours in (("utcnow", _utcnow), ("time", _time), ("datetime", _datetime)):
-            theirs = getattr(module, attribute, None)
-            if isinstance(theirs, types.ModuleType):
-                if theirs in (time, datetime):
-                    setattr(module, attribute, ours)
-            elif theirs is datetime.datetime:
-                setattr(module, attribute, _Datetime)
-            elif attribute == "utcnow" and theirs is not None:
+        for attribute, theirs, ours in _REPLACED:
+            if getattr(module, attribute, None) is theirs:
                 setattr(module, attribute, ours)
+        if "utcnow" in vars(module):
+            module.utcnow = _utcnow
 
 
 _installed: set[str] = set()
@@ -83,5 +80,15 @@ def _like(module: types.ModuleType, **ours: object) -> types.ModuleType:
     return copy
 
 
-_time = _like(time, time=now)
-_datetime = _like(datetime, datetime=_Datetime)
+def _random_bytes(size: int) -> bytes:
+    from moto.moto_api._internal import mock_random
+
+    return mock_random.randbytes(size)
+
+
+_REPLACED = (
+    ("time", time, _like(time, time=now)),
+    ("datetime", datetime, _like(datetime, datetime=_Datetime)),
+    ("datetime", datetime.datetime, _Datetime),
+    ("os", os, _like(os, urandom=_random_bytes)),
+)

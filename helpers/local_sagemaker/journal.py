@@ -156,9 +156,8 @@ class Journal:
 
     def calls(self) -> Iterator[tuple[Call, int, float]]:
         """All calls in order, each with its seed and time."""
-        columns = "id, seed, time, body_file, body, method, url, headers"
         last = 0
-        while rows := self._store.execute(f"SELECT {columns} FROM journal WHERE id > ? ORDER BY id LIMIT 100", (last,)):
+        while rows := self._store.execute(_AFTER, (last,)):
             for _, seed, moment, body_file, inline_body, method, url, headers in rows:
                 body = (self._folder / body_file).read_bytes() if body_file else inline_body
                 yield Call(method, url, tuple(map(tuple, json.loads(headers))), body), seed, moment
@@ -181,6 +180,8 @@ class Journal:
             if path.name not in known:
                 path.unlink()
 
+
+_AFTER = "SELECT id, seed, time, body_file, body, method, url, headers FROM journal WHERE id > ? ORDER BY id LIMIT 100"
 
 # A part of an open upload stays, and so does what was copied elsewhere.
 _SUPERSEDED = """

@@ -123,15 +123,40 @@ def reset(home: str | Path | None = None) -> None:
 
 
 def environment(running: Running) -> dict[str, str]:
-    """The variables that point any program of AWS's SDKs at the server."""
+    """The variables that point any program of AWS's SDKs at the server.
+
+    They also give the SageMaker SDK its defaults, in `sagemaker-config.yaml` of the home folder: the bucket, the
+    execution role of each kind of job, and no telemetry. One call of the SDK reaches past them:
+    `get_execution_role()` asks `https://sts.<region>.amazonaws.com` whatever the environment says, so pass a role.
+    """
+    config = running.home / "sagemaker-config.yaml"
+    # JSON is YAML.
+    config.write_text(json.dumps(_SDK_CONFIG, indent=2))
     return {
         "AWS_ENDPOINT_URL": running.url,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ACCESS_KEY_ID": arns.ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": arns.ACCESS_KEY,
         "AWS_DEFAULT_REGION": arns.REGION,
         "AWS_REGION": arns.REGION,
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(running.home / "sagemaker-config.yaml"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
     }
+
+
+_SDK_CONFIG = {
+    "SchemaVersion": "1.0",
+    "SageMaker": {
+        "PythonSDK": {
+            "Modules": {"TelemetryOptOut": True, "Session": {"DefaultS3Bucket": arns.DEFAULT_BUCKET}},
+        },
+        "TrainingJob": {"RoleArn": arns.ROLE_ARN},
+        "ProcessingJob": {"RoleArn": arns.ROLE_ARN},
+        "Model": {"ExecutionRoleArn": arns.ROLE_ARN},
+    },
+}
+
+
+_spawned: list[subprocess.Popen] = []
 
 
 def _home(home: str | Path | None) -> Path:
@@ -188,6 +213,8 @@ def _spawn(folder: Path, port: int) -> Running:
             cwd=folder,
             env=_server_environment(),
         )
+    # Kept, so that the interpreter does not complain of a child that it lost sight of.
+    _spawned.append(process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if _record(folder).get("pid") == process.pid:

@@ -24,9 +24,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
+def client_of() -> Callable[[Running], Callable[..., BaseClient]]:
+    """`client_of(running)("s3")`: for a test that has a server of its own."""
+    return make_clients
+
+
+@pytest.fixture(scope="session")
 def client(server: Running) -> Callable[..., BaseClient]:
     """`client("s3")`: a boto3 client of the server; `validate=False` sends what botocore itself would refuse."""
-    return client_of(server)
+    return make_clients(server)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +72,7 @@ def unique() -> Callable[[str], str]:
     return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
-def client_of(server: Running) -> Callable[..., BaseClient]:
+def make_clients(server: Running) -> Callable[..., BaseClient]:
     """A factory of clients of one server, each made once."""
     session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")
     clients: dict[tuple, BaseClient] = {}

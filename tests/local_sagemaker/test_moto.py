@@ -1,0 +1,236 @@
+"""The other services: what they were told is there again after `kill -9`, and what they lack is a proper error."""
+
+import io
+import os
+import signal
+import sqlite3
+import time
+import urllib.request
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from helpers import local_sagemaker
+
+MEBIBYTE = 1024 * 1024
+
+
+class Restartable:
+    """A server of its own, to be killed."""
+
+    def __init__(self, home, client_of):
+        self.home = home
+        self.client_of = client_of
+        self.start()
+
+    def start(self):
+        self.running = local_sagemaker.start(self.home)
+        self.client = self.client_of(self.running)
+
+    def kill_and_restart(self):
+        process = psutil.Process(self.running.pid)
+        os.kill(self.running.pid, signal.SIGKILL)
+        process.wait()
+        self.start()
+
+    def journal(self, statement):
+        with sqlite3.connect(self.home / "state.db") as connection:
+            return connection.execute(statement).fetchall()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, client_of):
+    """A server that these tests may kill."""
+    made = Restartable(tmp_path_factory.mktemp("killed"), client_of)
+    yield made
+    local_sagemaker.stop(made.home)
+
+
+def test_objects_roles_logs_metrics_and_uploads_survive_kill_9(server, unique):
+    bucket, s3 = unique("bucket"), server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="a b/ü+%.txt", Body=b"small", Metadata={"my_key": "1"}, ContentType="text/csv")
+    s3.upload_fileobj(io.BytesIO(bytes(range(256)) * 4096 * 9), bucket, "large")
+    open_upload = s3.create_multipart_upload(Bucket=bucket, Key="later")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="later", UploadId=open_upload, PartNumber=1, Body=b"p" * 5 * MEBIBYTE)
+    role = server.client("iam").create_role(RoleName=unique("role"), AssumeRolePolicyDocument="{}")["Role"]
+    group = unique("group")
+    logs = server.client("logs")
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    now = int(time.time() * 1000)
+    logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=[{"timestamp": now, "message": "hello"}])
+    cloudwatch = server.client("cloudwatch")
+    cloudwatch.put_metric_data(Namespace=group, MetricData=[{"MetricName": "m", "Value": 3.5}])
+    before = {
+        "small": s3.head_object(Bucket=bucket, Key="a b/ü+%.txt"),
+        "large": s3.head_object(Bucket=bucket, Key="large"),
+        "created": [b for b in s3.list_buckets()["Buckets"] if b["Name"] == bucket],
+    }
+
+    server.kill_and_restart()
+
+    s3 = server.client("s3")
+    after = {
+        "small": s3.head_object(Bucket=bucket, Key="a b/ü+%.txt"),
+        "large": s3.head_object(Bucket=bucket, Key="large"),
+        "created": [b for b in s3.list_buckets()["Buckets"] if b["Name"] == bucket],
+    }
+    for kind in ("small", "large"):
+        for field in ("ETag", "LastModified", "ContentLength", "ContentType", "Metadata"):
+            assert after[kind][field] == before[kind][field], f"{kind}: {field}"
+    assert before["small"]["Metadata"] == {"my_key": "1"}
+    assert after["created"] == before["created"]
+    assert s3.get_object(Bucket=bucket, Key="large")["Body"].read() == bytes(range(256)) * 4096 * 9
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(Bucket=bucket, Key="later", UploadId=open_upload, MultipartUpload=parts)
+    assert s3.head_object(Bucket=bucket, Key="later")["ContentLength"] == 5 * MEBIBYTE
+    assert server.client("iam").get_role(RoleName=role["RoleName"])["Role"]["RoleId"] == role["RoleId"]
+    events = server.client("logs").get_log_events(logGroupName=group, logStreamName="s")["events"]
+    assert [event["message"] for event in events] == ["hello"]
+    assert [m["MetricName"] for m in server.client("cloudwatch").list_metrics(Namespace=group)["Metrics"]] == ["m"]
+
+
+def test_replaced_and_deleted_objects_leave_the_journal(server, unique):
+    bucket, s3 = unique("bucket"), server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    for content in (b"1" * MEBIBYTE, b"2" * MEBIBYTE):
+        s3.put_object(Bucket=bucket, Key="replaced", Body=content)
+        s3.put_object(Bucket=bucket, Key="deleted & gone", Body=content)
+        s3.upload_fileobj(io.BytesIO(content * 9), bucket, "in parts")
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "deleted & gone"}]})
+    kept = server.journal(f"SELECT slot, COUNT(*) FROM journal WHERE slot LIKE '{bucket}/%' GROUP BY slot")
+    # A multipart upload of two parts is four calls.
+    assert dict(kept) == {f"{bucket}/replaced": 1, f"{bucket}/in parts": 4}
+    on_disk = {path.name for path in (server.home / "journal").iterdir()}
+    named = {file for (file,) in server.journal("SELECT body_file FROM journal WHERE body_file IS NOT NULL")}
+    assert on_disk == named
+    server.kill_and_restart()
+    s3 = server.client("s3")
+    assert s3.get_object(Bucket=bucket, Key="replaced")["Body"].read() == b"2" * MEBIBYTE
+    assert s3.head_object(Bucket=bucket, Key="in parts")["ContentLength"] == 9 * MEBIBYTE
+
+
+def test_a_copy_outlives_its_replaced_source(server, unique):
+    bucket, s3 = unique("bucket"), server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="source", Body=b"first")
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "source"})
+    s3.copy_object(
+        Bucket=bucket, Key="copy", CopySource=f"{bucket}/copy", Metadata={"a": "b"}, MetadataDirective="REPLACE"
+    )
+    s3.put_object(Bucket=bucket, Key="source", Body=b"second")
+    server.kill_and_restart()
+    s3 = server.client("s3")
+    copy = s3.get_object(Bucket=bucket, Key="copy")
+    assert (copy["Body"].read(), copy["Metadata"]) == (b"first", {"a": "b"})
+    assert s3.get_object(Bucket=bucket, Key="source")["Body"].read() == b"second"
+
+
+def test_all_versions_survive(server, unique):
+    bucket, s3 = unique("bucket"), server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    versions = [s3.put_object(Bucket=bucket, Key="k", Body=body)["VersionId"] for body in (b"1", b"2")]
+    server.kill_and_restart()
+    s3 = server.client("s3")
+    bodies = [s3.get_object(Bucket=bucket, Key="k", VersionId=version)["Body"].read() for version in versions]
+    assert bodies == [b"1", b"2"]
+
+
+def test_ids_that_a_read_made_are_the_same_after_a_restart(server):
+    vpcs = [vpc["VpcId"] for vpc in server.client("ec2").describe_vpcs()["Vpcs"]]
+    server.kill_and_restart()
+    assert [vpc["VpcId"] for vpc in server.client("ec2").describe_vpcs()["Vpcs"]] == vpcs
+
+
+def test_a_new_home_has_the_role_and_the_default_bucket(server):
+    role = server.client("iam").get_role(RoleName="CourseExecutionRole")["Role"]
+    assert role["Arn"] == "arn:aws:iam::111122223333:role/CourseExecutionRole"
+    server.client("s3").head_bucket(Bucket="sagemaker-us-east-1-111122223333")
+
+
+def test_the_caller_is_a_session_of_the_execution_role(server):
+    identity = server.client("sts").get_caller_identity()
+    assert identity["Arn"] == "arn:aws:sts::111122223333:assumed-role/CourseExecutionRole/local"
+    assert identity["Account"] == "111122223333"
+
+
+def test_every_action_is_allowed_to_a_role_that_exists(server):
+    iam = server.client("iam")
+    role_arn = "arn:aws:iam::111122223333:role/CourseExecutionRole"
+    answer = iam.simulate_principal_policy(PolicySourceArn=role_arn, ActionNames=["s3:GetObject", "sagemaker:AddTags"])
+    decisions = {result["EvalActionName"]: result["EvalDecision"] for result in answer["EvaluationResults"]}
+    assert decisions == {"s3:GetObject": "allowed", "sagemaker:AddTags": "allowed"}
+    with pytest.raises(ClientError) as missing:
+        iam.simulate_principal_policy(PolicySourceArn=role_arn + "Not", ActionNames=["s3:GetObject"])
+    assert missing.value.response["Error"]["Code"] == "NoSuchEntity"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments"),
+    [
+        ("iam", "get_service_last_accessed_details", {"JobId": "0" * 36}),
+        ("ecr", "get_authorization_token", {"registryIds": ["not-a-registry"]}),
+        ("logs", "list_anomalies", {}),
+        ("s3", "list_bucket_analytics_configurations", {"Bucket": "sagemaker-us-east-1-111122223333"}),
+        ("cloudwatch", "list_metric_streams", {}),
+        ("braket", "search_jobs", {"filters": []}),
+        ("snowball", "list_jobs", {}),
+    ],
+)
+def test_what_nobody_implements_is_an_aws_error_that_clients_do_not_retry(server, service, operation, arguments):
+    try:
+        getattr(server.client(service), operation)(**arguments)
+    except ClientError as error:
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+        assert error.response["Error"]["Code"] not in ("", "Unknown", "400", "404")
+        assert "html" not in error.response["Error"]["Message"].lower()
+
+
+def test_streamed_bodies_with_trailing_checksums_are_stored_as_sent(server, unique):
+    bucket = unique("bucket")
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=server.running.url,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        region_name="us-east-1",
+        config=Config(request_checksum_calculation="when_required"),
+    )
+    s3.create_bucket(Bucket=bucket)
+    body = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n"
+    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "chunked"})
+    headers = {
+        "Content-Encoding": "aws-chunked",
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x-amz-decoded-content-length": "5",
+        "x-amz-trailer": "x-amz-checksum-crc32",
+    }
+    urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"))
+    assert s3.get_object(Bucket=bucket, Key="chunked")["Body"].read() == b"hello"
+    server.kill_and_restart()
+    assert server.client("s3").get_object(Bucket=bucket, Key="chunked")["Body"].read() == b"hello"
+
+
+def test_presigned_urls_and_virtual_hosts_reach_the_object(server, unique):
+    bucket, s3 = unique("bucket"), server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"zipped", ContentEncoding="gzip", ACL="public-read")
+    with urllib.request.urlopen(s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})) as answer:
+        assert answer.read() == b"zipped"
+    for host in (f"{bucket}.s3.amazonaws.com", f"{bucket}.s3.us-east-1.amazonaws.com"):
+        request = urllib.request.Request(f"{server.running.url}/k", headers={"Host": host})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.read() == b"zipped"
+
+
+def test_compressed_requests_are_understood(server, unique):
+    namespace = unique("compressed")
+    data = [{"MetricName": f"a-long-metric-name-{i}", "Value": i} for i in range(900)]
+    server.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+    listed = server.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=namespace)
+    assert sum(len(page["Metrics"]) for page in listed) == 900
