@@ -7,16 +7,18 @@ cards are this course's.
 
 from helpers.data.fraud.adaptive import AdaptiveFraud
 from helpers.data.fraud.features import HANDBOOK_FEATURES, handbook_features
+from helpers.data.fraud.handbook import HANDBOOK_RESULTS, handbook_models, handbook_setting, handbook_split
 from helpers.data.fraud.scored import random_scored_days
 from helpers.data.fraud.simulator import SCALES, at_scale, simulate
-from helpers.data.fraud.split import handbook_setting, handbook_split
 
 __all__ = [
     "HANDBOOK_FEATURES",
+    "HANDBOOK_RESULTS",
     "SCALES",
     "AdaptiveFraud",
     "at_scale",
     "handbook_features",
+    "handbook_models",
     "handbook_setting",
     "handbook_split",
     "random_scored_days",
