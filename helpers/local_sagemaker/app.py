@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 import os
 import re
 import signal
 import threading
-import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from helpers.local_sagemaker import arns, errors, model, models, tags
+from helpers.local_sagemaker import (
+    arns,
+    endpoint_configs,
+    endpoints,
+    errors,
+    invoke,
+    metrics,
+    model,
+    models,
+    tags,
+)
 from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.state import Store
 
-__all__ = ["Server", "models", "serve"]
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.aws import Aws
 
 logger = logging.getLogger(__name__)
 
+KEEPALIVE_SECONDS = 3600
+SHUTDOWN_SECONDS = 1
+MAX_HEADER_BYTES = 64 * 1024
+CONTROL_PLANE_THREADS = 8
+
+# Importing them registers their operations.
+OPERATION_MODULES = (endpoint_configs, endpoints, models, tags)
+_WITH_LIFE_CYCLE = [metrics, endpoints]
+try:
+    from helpers.local_sagemaker import jobs, processing, training
+
+    _WITH_LIFE_CYCLE.insert(1, jobs)
+except ImportError:
+    pass
+
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
-_CONTROL_PLANE_THREADS = 8
-
-_MODULES = {}
-for _name in ("images", "training", "processing", "endpoint_configs", "jobs", "endpoints", "invoke", "metrics"):
-    if importlib.util.find_spec(f"helpers.local_sagemaker.{_name}"):
-        _MODULES[_name] = importlib.import_module(f"helpers.local_sagemaker.{_name}")
 
 
 class Server:
@@ -47,12 +66,16 @@ class Server:
     region = arns.REGION
     account = arns.ACCOUNT
 
+    jobs: jobs.JobRunner
+    fleet: endpoints.Fleet
+    invocation_metrics: metrics.InvocationMetrics
+
     def __init__(self, home: Path, port: int) -> None:
         self.home = home
         self.url = f"http://127.0.0.1:{port}"
         self.speedup = float(os.environ.get("LOCAL_SAGEMAKER_SPEEDUP", "60"))
         self.store = Store(home / "state.db")
-        self.threads = ThreadPoolExecutor(_CONTROL_PLANE_THREADS, thread_name_prefix="control-plane")
+        self.threads = ThreadPoolExecutor(CONTROL_PLANE_THREADS, thread_name_prefix="control-plane")
         self._clients: dict[str, object] = {}
         self._clients_lock = threading.Lock()
 
@@ -82,63 +105,75 @@ class Server:
         return boto3.Session(arns.ACCESS_KEY, arns.ACCESS_KEY, region_name=self.region)
 
     @cached_property
-    def aws(self) -> object:
+    def aws(self) -> Aws:
         """Every service but SageMaker: moto, imported at the first call."""
         from helpers.local_sagemaker.aws import Aws
 
         return Aws(self)
 
 
-async def serve(home: Path, port: int, ready: object) -> None:
+async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Args:
         home: folder of the state.
-        port: 0 picks a free one.
-        ready: called with the port when the socket listens.
+        port: of 127.0.0.1; 0 picks a free one.
+        ready: called with the port when the server answers.
+
+    Raises:
+        OSError: the port is taken.
     """
-    application = web.Application(client_max_size=0)
-    runner = web.AppRunner(application, auto_decompress=False, access_log=None, handle_signals=False)
     front = Front()
-    application.router.add_post("/endpoints/{name}/invocations", front.invoke)
-    application.router.add_get("/_local/health", front.health)
-    application.router.add_route("*", "/{path:.*}", front.dispatch)
+    runner = web.AppRunner(
+        front.application(),
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+    )
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    server = front.server = Server(home, runner.addresses[0][1])
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = front.server = Server(home, port)
-    for module in _MODULES.values():
-        if hasattr(module, "start"):
-            module.start(server)
-    ready(port)
+    for module in _WITH_LIFE_CYCLE:
+        module.start(server)
+    ready(runner.addresses[0][1])
     await stopped.wait()
-    await site.stop()
-    for module in reversed(_MODULES.values()):
-        if hasattr(module, "stop"):
-            await loop.run_in_executor(None, module.stop, server)
+    # The front still answers: what ends now ships its last logs and metrics through it.
+    for module in reversed(_WITH_LIFE_CYCLE):
+        await loop.run_in_executor(None, module.stop, server)
     await runner.cleanup()
+    server.threads.shutdown()
     server.store.close()
 
 
 class Front:
-    """Routes a request to SageMaker's control plane, to an endpoint, or to moto."""
+    """Routes a request to SageMaker's control plane, to an endpoint, or to the other services."""
 
     server: Server
 
-    async def health(self, request: web.BaseRequest) -> web.Response:
-        """Answers whether this is the server of a home folder, without touching anything."""
+    def application(self) -> web.Application:
+        """The routes."""
+        application = web.Application(client_max_size=0)
+        application.router.add_get("/_local/health", self.health)
+        application.router.add_post("/endpoints/{name}/invocations", self.invoke)
+        application.router.add_route("*", "/{path:.*}", self.dispatch)
+        return application
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Answers whose server this is, without touching anything."""
         refuse_strangers(request)
-        return web.json_response({"pid": os.getpid(), "home": str(self.server.home), "time": time.time()})
+        return web.json_response({"pid": os.getpid(), "home": str(self.server.home)})
 
     async def invoke(self, request: web.Request) -> web.StreamResponse:
         """InvokeEndpoint."""
         refuse_strangers(request)
-        return await _MODULES["invoke"].invoke_endpoint(self.server, request)
+        return await invoke.invoke_endpoint(self.server, request)
 
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         """Everything else."""
@@ -159,11 +194,8 @@ class Front:
             logger.exception("%s failed", operation)
             message = f"{operation} failed inside the local SageMaker: see server.log in {self.server.home}."
             status, body = 500, errors.json_body(errors.AwsError("InternalFailure", message, 500))
-        return web.Response(
-            status=status,
-            body=body,
-            headers={"x-amzn-RequestId": str(uuid.uuid4()), "Content-Type": errors.JSON_CONTENT_TYPE},
-        )
+        headers = {"x-amzn-RequestId": str(uuid.uuid4()), "Content-Type": errors.JSON_CONTENT_TYPE}
+        return web.Response(status=status, body=body, headers=headers)
 
     def answer(self, operation: str, body: bytes) -> bytes:
         """The response's body.

@@ -51,7 +51,7 @@ class Aws:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="moto")
-        self._application = None
+        self._loaded = False
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
@@ -67,7 +67,9 @@ class Aws:
     def answer(self, call: Call) -> Answer:
         """Answers a call; runs in the thread of moto only."""
         try:
-            if self._application is None:
+            if call.service == "sagemaker":
+                raise errors.validation(_not_available(call, ""))
+            if not self._loaded:
                 self._load()
             shim = shims.SHIMS.get((call.service, call.operation))
             return shim(self, call) if shim else self.tell(call)
@@ -120,7 +122,7 @@ class Aws:
         if not told:
             for call in _first_calls():
                 self.tell(call)
-        self._application = self._wsgi
+        self._loaded = True
 
     def _over_wsgi(self, call: Call) -> Answer:
         begun: list = []

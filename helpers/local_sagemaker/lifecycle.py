@@ -125,9 +125,10 @@ def reset(home: str | Path | None = None) -> None:
 def environment(running: Running) -> dict[str, str]:
     """The variables that point any program of AWS's SDKs at the server.
 
-    They also give the SageMaker SDK its defaults, in `sagemaker-config.yaml` of the home folder: the bucket, the
-    execution role of each kind of job, and no telemetry. One call of the SDK reaches past them:
-    `get_execution_role()` asks `https://sts.<region>.amazonaws.com` whatever the environment says, so pass a role.
+    A proxy that the environment names is kept away from the server. The SageMaker SDK gets its defaults, in
+    `sagemaker-config.yaml` of the home folder: the bucket, the execution role of each kind of job, and no telemetry.
+    One call of the SDK reaches past all of them: `get_execution_role()` asks `https://sts.<region>.amazonaws.com`
+    whatever the environment says, so pass a role.
     """
     config = running.home / "sagemaker-config.yaml"
     # JSON is YAML.
@@ -140,6 +141,7 @@ def environment(running: Running) -> dict[str, str]:
         "AWS_REGION": arns.REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
+        **_no_proxy(),
     }
 
 
@@ -231,8 +233,18 @@ def _spawn(folder: Path, port: int) -> Running:
 
 
 def _server_environment() -> dict[str, str]:
-    """The caller's environment, with this package importable and without AWS settings that would reach moto."""
+    """The caller's environment, with this package importable, and without AWS settings and proxies."""
     root = str(Path(__file__).resolve().parents[2])
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAGEMAKER_"))}
     paths = [root, *filter(None, [inherited.get("PYTHONPATH")])]
-    return inherited | {"PYTHONPATH": os.pathsep.join(paths)}
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return inherited | _no_proxy() | nothing | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _no_proxy() -> dict[str, str]:
+    """Keeps requests to 127.0.0.1 off the proxies that the environment names."""
+    if not any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ):
+        return {}
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host for host in excepted.split(",") if host and host != "127.0.0.1"]
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join([*hosts, "127.0.0.1"]))
