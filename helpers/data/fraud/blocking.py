@@ -17,7 +17,8 @@ def accepted(rows: dict[str, np.ndarray], blocked_after_days: float, reissued_af
         Boolean array, one element per row. Rows of a blocked card are False, and so are frauds that use a number which
         leaked before the block.
     """
-    wait, reissue = round(blocked_after_days * DAY), round(reissued_after_days * DAY)
+    # A block begins a second after the fraud at the earliest: the fraud itself did happen.
+    wait, reissue = max(round(blocked_after_days * DAY), 1), round(reissued_after_days * DAY)
     frauds = np.flatnonzero(rows["scenario"])
     frauds = frauds[np.argsort(rows["customer_id"][frauds], kind="stable")]
     keep = np.ones(len(rows["seconds"]), dtype=bool)

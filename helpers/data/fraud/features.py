@@ -24,8 +24,8 @@ def handbook_features(
 
     A card's window of w days is (t - w, t] and includes the current transaction. A terminal's window ends `delay_days`
     earlier, (t - delay - w, t - delay], since a label is known only after that delay; its risk is the share of frauds
-    among its transactions, 0 where there are none. Of one card's transactions in the same second, a later row's window
-    holds the earlier rows.
+    among its transactions, 0 where there are none. Of one card's transactions in the same second, the later ones'
+    windows hold the earlier ones, in order of transaction_id where there is one, else of rows.
 
     Args:
         transactions: timestamp (datetime, read to the second), customer_id, terminal_id (int), amount (float), fraud
@@ -60,7 +60,7 @@ def handbook_features(
 
 
 def _customer_windows(transactions: pd.DataFrame, seconds: np.ndarray, windows: Sequence[float]) -> dict:
-    groups = _Groups(transactions["customer_id"].to_numpy(), seconds)
+    groups = _Groups(transactions, "customer_id", seconds)
     # Extended precision, so that a sum over one card does not carry the rounding of all cards before it.
     amounts = groups.running_sum(transactions["amount"].to_numpy(dtype=np.float64), np.longdouble)
     end = np.arange(1, len(seconds) + 1)
@@ -77,7 +77,7 @@ def _customer_windows(transactions: pd.DataFrame, seconds: np.ndarray, windows: 
 def _terminal_windows(
     transactions: pd.DataFrame, seconds: np.ndarray, windows: Sequence[float], delay_days: float
 ) -> dict:
-    groups = _Groups(transactions["terminal_id"].to_numpy(), seconds)
+    groups = _Groups(transactions, "terminal_id", seconds)
     frauds = groups.running_sum(transactions["fraud"].to_numpy(dtype=np.int64), np.int64)
     # With no delay the window ends with the row itself, not with later rows of the same second.
     end = np.minimum(groups.first_after(delay_days * DAY), np.arange(1, len(seconds) + 1))
@@ -94,8 +94,10 @@ def _terminal_windows(
 class _Groups:
     """Rows sorted by group and time, so that a window of every row is two positions in one running sum."""
 
-    def __init__(self, group: np.ndarray, seconds: np.ndarray) -> None:
-        self.order = np.lexsort((seconds, group))
+    def __init__(self, transactions: pd.DataFrame, by: str, seconds: np.ndarray) -> None:
+        group = transactions[by].to_numpy()
+        ties = [transactions["transaction_id"].to_numpy()] if "transaction_id" in transactions else []
+        self.order = np.lexsort((*ties, seconds, group))
         codes = np.unique(group, return_inverse=True)[1].astype(np.int64)[self.order]
         elapsed = seconds[self.order] - seconds.min(initial=0 if not len(seconds) else seconds[0])
         self._elapsed = elapsed
