@@ -1,0 +1,1 @@
+"""The `course` command: makes, runs, grades and publishes the labs."""

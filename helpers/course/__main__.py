@@ -1,0 +1,5 @@
+"""`python -m helpers.course`."""
+
+from helpers.course.cli import main
+
+main()
