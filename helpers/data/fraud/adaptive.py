@@ -78,7 +78,8 @@ def _use_card(
     """A crew's transactions on one card, and the multiple at which it was caught, if it was."""
     n_reachable = int(customers.n_reachable[card])
     n = min(rng.poisson(fraud.transactions_a_day * days), n_reachable)
-    time_of_day = rng.normal(DAY / 2, 20_000, n).clip(1, DAY - 1)
+    time_of_day = rng.normal(DAY / 2, 20_000, n)
+    time_of_day = np.where(abs(time_of_day - DAY / 2) < DAY / 2, time_of_day, rng.uniform(0, DAY, n))
     seconds = np.sort((day + rng.integers(0, days, n)) * DAY + time_of_day.astype(np.int64)).astype(np.int32)
     multiple = largest * rng.uniform(0.8, 1.0, n)
     first_reachable = customers.first_reachable[card]
