@@ -1,10 +1,10 @@
 from typer.testing import CliRunner
 
-from helpers.course.cli import app
+from helpers.course.cli import application
 
 
 def run(*arguments: str, answer: str | None = None):
-    return CliRunner().invoke(app, ["cleanup", *arguments], input=answer, env={"COLUMNS": "200"})
+    return CliRunner().invoke(application("cleanup"), ["cleanup", *arguments], input=answer, env={"COLUMNS": "200"})
 
 
 def make_model(aws, name: str) -> None:

@@ -2,11 +2,11 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.course import doctor as module
-from helpers.course.cli import app
+from helpers.course.cli import application
 
 
 def run(*arguments: str):
-    return CliRunner().invoke(app, ["doctor", *arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(application("doctor"), ["doctor", *arguments], env={"COLUMNS": "200"})
 
 
 def test_a_whole_machine_passes_and_says_where_the_local_sagemaker_answers():
