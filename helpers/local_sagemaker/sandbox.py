@@ -100,7 +100,7 @@ def launch(
     def start() -> subprocess.Popen:
         ours, theirs = os.pipe()
         with os.fdopen(ours, "rb", buffering=0):
-            lifeline = os.fdopen(theirs, "wb", buffering=0)  # noqa: SIM115 - lives as long as the process object
+            lifeline = os.fdopen(theirs, "wb", buffering=0)
             process = subprocess.Popen(
                 _with_lifeline(wrapped, ours),
                 env=env,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from helpers.local_sagemaker.arns import REGION
+
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
@@ -34,6 +36,10 @@ class Location:
 
     bucket: str
     key: str
+
+    def below(self, *names: str) -> Location:
+        """The place with names added, `/` between them."""
+        return Location(self.bucket, "/".join(filter(None, (self.key.rstrip("/"), *names))))
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
@@ -67,30 +73,60 @@ def list_keys(server: Server, location: Location) -> list[str]:
         raise StagingError(_worded(error, location)) from error
 
 
-def download_prefix(server: Server, location: Location, folder: Path, keys: Iterable[str] | None = None) -> list[Path]:
-    """Copies the objects under a prefix into a folder; keys keep the part behind the prefix's last slash.
+def nothing_found(location: Location) -> str:
+    """What AWS says of a prefix under which nothing is stored."""
+    return (
+        f'No S3 objects found under S3 URL "{location}" given in input data source. Please ensure that the bucket '
+        f"exists in the selected region ({REGION}), that objects exist under that S3 prefix, and that the role has "
+        f'"s3:ListBucket" permissions on bucket "{location.bucket}".'
+    )
 
-    Args:
-        location: an object or a prefix.
-        folder: made when missing.
-        keys: copy only these (for a sharded channel); by default all under the prefix.
+
+def has_objects(server: Server, location: Location) -> bool:
+    """Whether anything is stored under a prefix.
+
+    Raises:
+        StagingError: the bucket is missing.
+    """
+    try:
+        found = server.client("s3").list_objects_v2(Bucket=location.bucket, Prefix=location.key, MaxKeys=1)
+    except ClientError as error:
+        raise StagingError(_worded(error, location)) from error
+    return bool(found["KeyCount"])
+
+
+def download_prefix(server: Server, location: Location, folder: Path) -> list[Path]:
+    """Copies the objects under a prefix into a folder; names keep the part of the key behind the prefix's last slash.
 
     Raises:
         StagingError: the bucket is missing, or nothing is stored under the prefix.
     """
-    keys = list_keys(server, location) if keys is None else list(keys)
+    keys = list_keys(server, location)
     if not keys:
-        raise StagingError(
-            f"No S3 objects found under S3 URL {str(location)!r}. Please ensure that the bucket exists in the selected "
-            'region (us-east-1), that objects exist under that S3 prefix, and that the role has "s3:ListBucket" '
-            f"permissions on bucket {location.bucket!r}."
-        )
+        raise StagingError(nothing_found(location))
+    return download_keys(server, location, keys, folder)
+
+
+def download_keys(server: Server, location: Location, keys: Iterable[str], folder: Path) -> list[Path]:
+    """Copies the given objects of a prefix, as `download_prefix` does for all.
+
+    Raises:
+        StagingError: an object is missing, or two of them need the same name as file and as folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    base = location.key.rpartition("/")[0]
-    pairs = [(key, _inside(folder, key.removeprefix(base).lstrip("/") or Path(key).name)) for key in keys]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(pairs))) as pool:
+    base = _base(location, keys := list(keys))
+    pairs = [(key, _inside(folder, key.removeprefix(base))) for key in keys]
+    with ThreadPoolExecutor(max(1, min(_AT_ONCE, len(pairs)))) as pool:
         list(pool.map(lambda pair: _download(server, location.bucket, *pair), pairs))
     return [path for _, path in pairs]
+
+
+def _base(location: Location, keys: list[str]) -> str:
+    """What names leave away of keys: `data/train` and `data/train/` both stand for the content of that folder."""
+    folder = location.key if location.key.endswith("/") or not location.key else f"{location.key}/"
+    if all(key.startswith(folder) for key in keys):
+        return folder
+    return location.key[: location.key.rfind("/") + 1]
 
 
 def download_file(server: Server, location: Location, path: Path) -> Path:
@@ -103,14 +139,31 @@ def download_file(server: Server, location: Location, path: Path) -> Path:
     return path
 
 
-def _download(server: Server, bucket: str, key: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def read(server: Server, location: Location) -> bytes:
+    """The content of an object.
+
+    Raises:
+        StagingError: the bucket or the object is missing.
+    """
     try:
+        return server.client("s3").get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+    except ClientError as error:
+        raise StagingError(_worded(error, location)) from error
+
+
+def _download(server: Server, bucket: str, key: str, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             shutil.copyfileobj(server.client("s3").get_object(Bucket=bucket, Key=key)["Body"], file, 1 << 20)
     except ClientError as error:
         path.unlink(missing_ok=True)
         raise StagingError(_worded(error, Location(bucket, key))) from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise StagingError(
+            f"Cannot download s3://{bucket}/{key}, a previously downloaded file/folder clashes with it. Please check "
+            "your s3 objects and ensure that there is no object that is both a folder as well as a file."
+        ) from error
 
 
 def upload_folder(server: Server, folder: Path, location: Location) -> list[str]:
@@ -143,20 +196,24 @@ def upload_file(server: Server, path: Path, location: Location) -> None:
         raise StagingError(f"Unable to upload {path.name} to {location}: {error}") from error
 
 
-def require_bucket(server: Server, location: Location) -> None:
-    """Raises StagingError when the bucket is missing."""
+def require_bucket(server: Server, location: Location, prefix: str) -> None:
+    """Checks that a bucket is there before hours are spent on what shall go into it.
+
+    Raises:
+        StagingError: it is not; the message begins with `prefix`.
+    """
     try:
         server.client("s3").head_bucket(Bucket=location.bucket)
     except ClientError as error:
-        raise StagingError(_worded(error, location, "HeadBucket")) from error
+        raise StagingError(f"{prefix}:{_worded(error, location)}") from error
 
 
-def _worded(error: ClientError, location: Location, call: str = "") -> str:
+def _worded(error: ClientError, location: Location) -> str:
     code = error.response["Error"]["Code"]
-    if code == "NoSuchBucket" or (code == "404" and call == "HeadBucket"):
-        return f"S3 bucket {location.bucket!r} does not exist: The specified bucket does not exist ({location})"
+    if code == "NoSuchBucket" or (code == "404" and error.operation_name == "HeadBucket"):
+        return f"NoSuchBucket: The specified bucket does not exist: {location.bucket} (of {location})"
     if code in ("NoSuchKey", "404"):
-        return f"The specified key does not exist: {location}"
+        return f"NoSuchKey: The specified key does not exist: {location}"
     return f"{error.operation_name} on {location} failed: {error.response['Error'].get('Message', code)}"
 
 

@@ -1,0 +1,86 @@
+"""Metrics that MetricDefinitions find in a training job's output."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "/aws/sagemaker/TrainingJobs"
+_MOST_DATA = 500
+
+# As DescribeTrainingJob shows them for the built-in XGBoost algorithm.
+_XGBOOST_METRICS = (
+    *("accuracy", "aft-nloglik", "auc", "aucpr", "balanced_accuracy", "cox-nloglik", "error", "f1", "f1_binary"),
+    *("f1_macro", "gamma-deviance", "gamma-nloglik", "interval-regression-accuracy", "logloss", "mae", "map", "mape"),
+    *("merror", "mlogloss", "mphe", "mse", "ndcg", "poisson-nloglik", "pre", "precision", "precision_macro"),
+    *("precision_micro", "r2", "recall", "recall_macro", "recall_micro", "rmse", "rmsle", "tweedie-nloglik"),
+)
+_NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+XGBOOST_DEFINITIONS = [
+    {"Name": f"{data}:{metric}", "Regex": rf".*\[[0-9]+\].*#011{data}-{metric}:{_NUMBER}.*"}
+    for metric in _XGBOOST_METRICS
+    for data in ("train", "validation")
+]
+
+
+class MetricReader:
+    """Reads the metrics of one job from its lines; safe to call from the threads of several hosts.
+
+    Args:
+        definitions: MetricDefinitions of the request.
+    """
+
+    def __init__(self, definitions: list[dict]) -> None:
+        # A leading .* changes nothing for a search, but makes it quadratic in the length of a line.
+        self._patterns = [
+            (definition["Name"], re.compile(definition["Regex"].removeprefix(".*"))) for definition in definitions
+        ]
+        self._data: list[dict] = []
+        self._last: dict[str, dict] = {}
+        self._lock = threading.Lock()
+
+    def read(self, line: str) -> None:
+        """Takes the first group of every definition that the line matches."""
+        for name, pattern in self._patterns:
+            match = pattern.search(line)
+            value = _number(match) if match else None
+            if value is not None:
+                datum = {"MetricName": name, "Value": value, "Timestamp": time.time()}
+                with self._lock:
+                    self._data.append(datum)
+                    self._last[name] = datum
+
+    def final(self) -> list[dict]:
+        """FinalMetricDataList: the last value of every metric."""
+        with self._lock:
+            return list(self._last.values())
+
+    def publish(self, server: Server, job_name: str) -> None:
+        """Writes all values to CloudWatch, with the dimension TrainingJobName."""
+        with self._lock:
+            data, self._data = self._data, []
+        points = [datum | {"Dimensions": [{"Name": "TrainingJobName", "Value": job_name}]} for datum in data]
+        try:
+            for begin in range(0, len(points), _MOST_DATA):
+                server.client("cloudwatch").put_metric_data(
+                    Namespace=NAMESPACE, MetricData=points[begin : begin + _MOST_DATA]
+                )
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("metrics of %s: %s", job_name, error)
+
+
+def _number(match: re.Match) -> float | None:
+    try:
+        return float(match.group(1))
+    except (IndexError, ValueError, TypeError):
+        return None

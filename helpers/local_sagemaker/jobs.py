@@ -1,0 +1,374 @@
+"""Jobs: one supervising thread and one process tree each; stop, timeout, and recovery after a restart."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import overlays, sandbox
+from helpers.local_sagemaker.logs import LogWriter
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+STOPPED, TIMED_OUT, SERVER_STOPPED = "Stopped", "MaxRuntimeExceeded", "ServerStopped"
+SERVER_STOPPED_REASON = "InternalServerError: the local SageMaker was stopped while the job ran"
+UNFINISHED = ("InProgress", "Stopping")
+_TAIL_LINES = 200
+_GRACE_SECONDS = 120.0
+_LEAST_GRACE_SECONDS = 5.0
+_LONGEST_REASON = 1024
+
+
+class JobError(Exception):
+    """Ends a job as Failed; the message is its FailureReason, such as `ClientError: Data download failed:...`."""
+
+
+class ServerStoppedError(Exception):
+    """The server goes away while the job runs: nothing more is written."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One instance of a job, `algo-1` first: its name and the folder behind its `/opt/ml`."""
+
+    name: str
+    ml_root: Path
+
+    def path(self, inside: str) -> Path:
+        """The folder or file that the job sees as `inside`, a path below `/opt/ml`."""
+        return self.ml_root / inside.removeprefix(sandbox.ML).lstrip("/")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What runs on a host.
+
+    Attributes:
+        argv: the command.
+        env: variables on top of the clean environment.
+        cwd: the working directory as the process sees it.
+    """
+
+    argv: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the processes ended: the first exit code that is not 0, why they were cut short, the end of their output."""
+
+    code: int
+    cut: str | None
+    tail: list[str]
+
+
+class Job:
+    """One job while it runs; made by `JobRunner.submit`.
+
+    Args:
+        server: the server that it runs in.
+        kind: TrainingJob or ProcessingJob.
+        name: the job's name.
+        hosts: how many instances it has.
+    """
+
+    def __init__(self, server: Server, kind: str, name: str, hosts: int = 1) -> None:
+        self.server, self.kind, self.name = server, kind, name
+        self.folder = jobs_folder(server) / kind / name
+        names = [f"algo-{number}" for number in range(1, hosts + 1)]
+        self.hosts = [Host(host, self.folder / host / "ml") for host in names]
+        self.cut: str | None = None
+        self._processes: list[subprocess.Popen] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def make_folders(self, *inside: str) -> None:
+        """Makes the job's folders anew; each of `inside` is a path below `/opt/ml`."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for host in self.hosts:
+            host.ml_root.mkdir(parents=True)
+            for path in inside:
+                host.path(path).mkdir(parents=True, exist_ok=True)
+
+    def interpreter(self, *layers: Path) -> Path:
+        """The job's own `python`, above the host's packages and the given overlays."""
+        return overlays.make_interpreter(self.folder / "python", *layers)
+
+    def run(
+        self,
+        commands: Iterable[Command],
+        python: Path,
+        group: str,
+        max_seconds: float,
+        on_line: Callable[[str], None] = lambda line: None,
+    ) -> Outcome:
+        """Runs one command on each host and waits for all; their output goes to CloudWatch Logs.
+
+        Args:
+            commands: one for each host.
+            python: the interpreter that the job's `python` means.
+            group: the log group, such as `/aws/sagemaker/TrainingJobs`.
+            max_seconds: after this time the processes are ended.
+            on_line: called with every line of output.
+
+        Raises:
+            JobError: a command does not exist.
+            ServerStoppedError: the server goes away.
+        """
+        if self.cut:
+            return Outcome(0, self.cut, [])
+        tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        writers = [LogWriter(self.server, group, f"{self.name}/{host.name}-{time.time():.0f}") for host in self.hosts]
+        alarm = threading.Timer(max_seconds, self.cancel, (TIMED_OUT,))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            pumps = []
+            for host, command, writer in zip(self.hosts, commands, writers, strict=True):
+                process = self._start(host, command, python)
+                pumps.append(_Pump(process, writer, tail, on_line))
+            code = self._wait(pumps)
+        except FileNotFoundError as error:
+            self.kill()
+            raise JobError(f"AlgorithmError: {error}, exit code: 127") from error
+        finally:
+            alarm.cancel()
+            self._ended.set()
+            for writer in writers if self.cut != SERVER_STOPPED else ():
+                writer.close()
+        if self.cut == SERVER_STOPPED:
+            raise ServerStoppedError
+        return Outcome(code, self.cut, list(tail))
+
+    def _start(self, host: Host, command: Command, python: Path) -> subprocess.Popen:
+        home = host.ml_root.parent / "home"
+        home.mkdir(exist_ok=True)
+        env = sandbox.clean_environment(self.server.url, self.server.region, python, home) | command.env
+        with self._lock:
+            process = sandbox.launch(
+                command.argv,
+                host.ml_root,
+                env,
+                stdout=subprocess.PIPE,
+                cwd=command.cwd,
+                hosts=[other.name for other in self.hosts],
+            )
+            self._processes.append(process)
+            if self.cut:
+                sandbox.kill(process)
+        return process
+
+    def _wait(self, pumps: list[_Pump]) -> int:
+        """Waits for all hosts; the first that fails ends the others, as on AWS."""
+        done: list[int] = []
+        changed = threading.Condition()
+
+        def wait(pump: _Pump) -> None:
+            code = pump.wait()
+            with changed:
+                done.append(code)
+                changed.notify()
+
+        for pump in pumps:
+            threading.Thread(target=wait, args=(pump,), name=f"wait {self.name}", daemon=True).start()
+        with changed:
+            changed.wait_for(lambda: len(done) == len(pumps) or any(done))
+            first = next(filter(None, done), 0)
+        if first and len(pumps) > 1:
+            self.kill()
+            with changed:
+                changed.wait_for(lambda: len(done) == len(pumps))
+        return first
+
+    def cancel(self, reason: str) -> None:
+        """Ends the processes: SIGTERM first, SIGKILL to those that still run after the grace period."""
+        with self._lock:
+            if self.cut or self._ended.is_set():
+                return
+            self.cut = reason
+            for process in self._processes:
+                sandbox.terminate(process)
+        grace = max(_LEAST_GRACE_SECONDS, _GRACE_SECONDS / self.server.speedup)
+        threading.Thread(target=self._kill_after, args=(grace,), name=f"kill {self.name}", daemon=True).start()
+
+    def _kill_after(self, seconds: float) -> None:
+        if not self._ended.wait(seconds):
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends the processes at once."""
+        with self._lock:
+            for process in self._processes:
+                sandbox.kill(process)
+
+    def clean_up(self) -> None:
+        """Removes the job's folder: what AWS keeps is in S3."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Pump(threading.Thread):
+    """Reads a process's output until it ends, and hands each line on."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen,
+        writer: LogWriter,
+        tail: collections.deque[str],
+        on_line: Callable[[str], None],
+    ) -> None:
+        super().__init__(name=f"pump {process.pid}", daemon=True)
+        self._process, self._writer, self._tail, self._on_line = process, writer, tail, on_line
+        self.start()
+
+    def run(self) -> None:
+        for raw in self._process.stdout:
+            line = raw.decode(errors="replace").rstrip("\r\n")
+            self._tail.append(line)
+            self._writer.write(line)
+            self._on_line(line)
+
+    def wait(self) -> int:
+        """The exit code, once the process ended and all of its output is handed on."""
+        code = self._process.wait()
+        sandbox.kill(self._process)
+        self.join()
+        self._process.stdout.close()
+        return code if code >= 0 else 128 - code
+
+
+class JobRunner:
+    """Starts and stops the jobs of a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._running: dict[tuple[str, str], tuple[Job, threading.Thread]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, job: Job, body: Callable[[Job], None], fail: Callable[[Server, str, str], None]) -> None:
+        """Runs a job's body in a thread of its own.
+
+        Args:
+            job: the job; its record is in the store.
+            body: does the work; `JobError` ends the job as Failed.
+            fail: `fail(server, name, reason)` writes the end of a failed job.
+        """
+        thread = threading.Thread(target=self._supervise, args=(job, body, fail), name=f"job {job.name}", daemon=True)
+        with self._lock:
+            self._running[job.kind, job.name] = (job, thread)
+        thread.start()
+
+    def stop(self, kind: str, name: str) -> None:
+        """Ends a running job's processes; its body writes the end. Does nothing when it does not run."""
+        with self._lock:
+            running = self._running.get((kind, name))
+        if running:
+            running[0].cancel(STOPPED)
+
+    def close(self) -> None:
+        """Ends all jobs at once, because the server goes away."""
+        with self._lock:
+            self._closed = True
+            running = list(self._running.values())
+        for job, _ in running:
+            job.cut = SERVER_STOPPED
+            job.kill()
+        for _, thread in running:
+            thread.join(timeout=1)
+
+    def _supervise(self, job: Job, body: Callable[[Job], None], fail: Callable[[Server, str, str], None]) -> None:
+        try:
+            body(job)
+        except ServerStoppedError:
+            return
+        except JobError as error:
+            fail(self._server, job.name, shortened(str(error)))
+        except Exception as error:
+            if self._closed:
+                return
+            logger.exception("%s %s failed", job.kind, job.name)
+            fail(
+                self._server, job.name, shortened(f"InternalServerError: {error!r}, see the log of the local SageMaker")
+            )
+        finally:
+            job.clean_up()
+            with self._lock:
+                self._running.pop((job.kind, job.name), None)
+
+
+def shortened(reason: str) -> str:
+    """A FailureReason of at most 1,024 characters, cut in the middle: its end holds the real error."""
+    if len(reason) <= _LONGEST_REASON:
+        return reason
+    head, mark = reason[:200], " ... "
+    return head + mark + reason[len(head) + len(mark) - _LONGEST_REASON :]
+
+
+def last_error(lines: list[str]) -> str:
+    """The last lines of a program's output that tell why it failed.
+
+    The last Python traceback from its last frame on, unless it only says that a child process failed; else the last
+    lines.
+    """
+    starts = [index for index, line in enumerate(lines) if line.strip() == "Traceback (most recent call last):"]
+    for start in reversed(starts):
+        block = _traceback(lines[start:])
+        if not block[-1].startswith("subprocess.CalledProcessError"):
+            return "\n".join(block[-8:])
+    return "\n".join([line for line in lines if line.strip()][-5:])
+
+
+def _traceback(lines: list[str]) -> list[str]:
+    """The frames, the line that names the exception, and what follows of its message."""
+    for index, line in enumerate(lines[1:], 1):
+        if line and not line[0].isspace():
+            end = index + 1
+            while end < len(lines) and lines[end].startswith("  "):
+                end += 1
+            return lines[:end]
+    return lines
+
+
+def jobs_folder(server: Server) -> Path:
+    """Where running jobs have their folders."""
+    return server.home / "jobs"
+
+
+def host_cpus() -> int:
+    """CPUs that a job may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start(server: Server) -> None:
+    """Gives the server its runner, and fails the jobs that were running when it was last stopped."""
+    server.jobs = JobRunner(server)
+    _fail_unfinished(server)
+    shutil.rmtree(jobs_folder(server), ignore_errors=True)
+
+
+def stop(server: Server) -> None:
+    """Ends all jobs and marks them as failed."""
+    server.jobs.close()
+    _fail_unfinished(server)
+
+
+def _fail_unfinished(server: Server) -> None:
+    from helpers.local_sagemaker import processing, training
+
+    for kind, module in (("TrainingJob", training), ("ProcessingJob", processing)):
+        for record in server.store.list(kind):
+            if record[f"{kind}Status"] in UNFINISHED:
+                module.fail(server, record[f"{kind}Name"], SERVER_STOPPED_REASON)

@@ -1,0 +1,206 @@
+"""Training jobs: their operations, and the states that one goes through."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import channels, errors, images, job_metrics, listing, permissions, staging, training_run
+from helpers.local_sagemaker.jobs import STOPPED, TIMED_OUT, Job, JobError, Outcome
+from helpers.local_sagemaker.operations import operation
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+KIND = "TrainingJob"
+_TOLD = (
+    *("TrainingJobName", "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig", "OutputDataConfig"),
+    *(
+        "ResourceConfig",
+        "VpcConfig",
+        "StoppingCondition",
+        "EnableNetworkIsolation",
+        "CheckpointConfig",
+        "DebugHookConfig",
+    ),
+    *("EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining", "DebugRuleConfigurations", "Environment"),
+    *("TensorBoardOutputConfig", "ExperimentConfig", "ProfilerConfig", "ProfilerRuleConfigurations", "RetryStrategy"),
+    *("RemoteDebugConfig", "InfraCheckConfig"),
+)
+_DEFAULT_MAX_SECONDS = 86_400
+_MESSAGES = {
+    "Starting": "Preparing the instances for training",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+_FINAL = {"Completed": "Completed", "Failed": "Failed", "Stopped": "Stopped", "MaxRuntimeExceeded": "Stopped"}
+
+
+@operation("CreateTrainingJob")
+def create_training_job(server: Server, request: dict) -> dict:
+    """Checks the request, and starts the job."""
+    name, algorithm = request["TrainingJobName"], request["AlgorithmSpecification"]
+    if server.store.get(KIND, name):
+        raise errors.in_use(
+            "Training job names must be unique within an AWS account and region, and a training job with this name "
+            f"already exists ({server.arn('training-job', name)})"
+        )
+    if "TrainingImage" not in algorithm:
+        raise errors.validation(
+            "The local SageMaker trains with AlgorithmSpecification.TrainingImage, and none is given."
+        )
+    resources = request.get("ResourceConfig", {})
+    if "InstanceType" not in resources or "InstanceCount" not in resources:
+        raise errors.validation("ResourceConfig needs InstanceType and InstanceCount in the local SageMaker.")
+    permissions.require_role(server, request["RoleArn"])
+    _check_metric_definitions(algorithm)
+    training_run.check_locations(request)
+    channels.check(server, request)
+    arn = server.arn("training-job", name)
+    now = time.time()
+    record = {key: request[key] for key in _TOLD if key in request} | {
+        "TrainingJobArn": arn,
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+        "SecondaryStatusTransitions": [
+            {"Status": "Starting", "StartTime": now, "StatusMessage": _MESSAGES["Starting"]}
+        ],
+        "StoppingCondition": {"MaxRuntimeInSeconds": _DEFAULT_MAX_SECONDS} | request.get("StoppingCondition", {}),
+        "ModelArtifacts": {"S3ModelArtifacts": training_run.model_artifacts(request)},
+        "AlgorithmSpecification": algorithm | _built_in_metrics(request),
+        "CreationTime": now,
+    }
+    server.store.put(KIND, name, record)
+    server.add_tags(arn, request.get("Tags", []))
+    job = Job(server, KIND, name, hosts=resources["InstanceCount"])
+    server.jobs.submit(job, run, fail)
+    return {"TrainingJobArn": arn}
+
+
+def _check_metric_definitions(algorithm: dict) -> None:
+    for definition in algorithm.get("MetricDefinitions", []):
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            raise errors.validation(
+                f"Invalid regular expression in MetricDefinitions, metric {definition['Name']}: {error}"
+            ) from error
+
+
+def _built_in_metrics(request: dict) -> dict:
+    return {"MetricDefinitions": job_metrics.XGBOOST_DEFINITIONS} if training_run.is_built_in(request) else {}
+
+
+@operation("DescribeTrainingJob")
+def describe_training_job(server: Server, request: dict) -> dict:
+    """The whole record."""
+    return server.store.require(KIND, request["TrainingJobName"])
+
+
+@operation("ListTrainingJobs")
+def list_training_jobs(server: Server, request: dict) -> dict:
+    """One page of summaries."""
+    page = listing.page(server.store.list(KIND), request, "TrainingJobName", "TrainingJobStatus")
+    return listing.response("TrainingJobSummaries", *page)
+
+
+@operation("StopTrainingJob")
+def stop_training_job(server: Server, request: dict) -> None:
+    """Asks the job to end; the artifacts that it has are kept."""
+    name = request["TrainingJobName"]
+    with server.store.transaction():
+        record = server.store.require(KIND, name)
+        if record["TrainingJobStatus"] == "Stopping":
+            return
+        if record["TrainingJobStatus"] != "InProgress":
+            raise errors.validation(
+                f"The request was rejected because the training job is in status {record['TrainingJobStatus']}."
+            )
+        _move(server, name, "Stopping", TrainingJobStatus="Stopping")
+    server.jobs.stop(KIND, name)
+
+
+@operation("DeleteTrainingJob")
+def delete_training_job(server: Server, request: dict) -> None:
+    """Forgets a job that ended; its artifacts and logs stay."""
+    name = request["TrainingJobName"]
+    with server.store.transaction():
+        record = server.store.require(KIND, name)
+        if record["TrainingJobStatus"] not in _FINAL.values():
+            raise errors.in_use(f"Training job {name} is in status {record['TrainingJobStatus']}: stop it first.")
+        server.store.delete(KIND, name)
+    server.delete_tags(record["TrainingJobArn"])
+
+
+def run(job: Job) -> None:
+    """The body of a job's thread: from Starting to its final state.
+
+    Raises:
+        JobError: the job failed.
+    """
+    server, record = job.server, job.server.store.require(KIND, job.name)
+    try:
+        runtime = images.runtime_for(record["AlgorithmSpecification"]["TrainingImage"])
+    except errors.AwsError as error:
+        raise JobError(f"ClientError: {error.message}") from error
+    reader = job_metrics.MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
+    try:
+        _move(server, job.name, "Downloading", TrainingStartTime=time.time())
+        launch = training_run.prepare(job, record, runtime)
+        _move(server, job.name, "Training")
+        try:
+            outcome = training_run.execute(job, record, launch, reader.read)
+        finally:
+            reader.publish(server, job.name)
+            server.store.update(KIND, job.name, FinalMetricDataList=reader.final() or None)
+        _move(server, job.name, "Uploading")
+        training_run.upload(job, record)
+    except staging.StagingError as error:
+        raise JobError(f"ClientError: {error}") from error
+    _finish(server, job.name, outcome)
+
+
+def _finish(server: Server, name: str, outcome: Outcome) -> None:
+    final = {None: "Completed", STOPPED: "Stopped", TIMED_OUT: "MaxRuntimeExceeded"}[outcome.cut]
+    _end(server, name, final)
+
+
+def fail(server: Server, name: str, reason: str) -> None:
+    """Ends a job as Failed."""
+    _end(server, name, "Failed", FailureReason=reason)
+
+
+def _end(server: Server, name: str, secondary: str, **changes: object) -> None:
+    now = time.time()
+    record = server.store.require(KIND, name)
+    times: dict[str, object] = {"TrainingEndTime": now}
+    if "TrainingStartTime" in record:
+        seconds = math.ceil(now - record["TrainingStartTime"])
+        times |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+    _move(server, name, secondary, TrainingJobStatus=_FINAL[secondary], **times, **changes)
+
+
+def _move(server: Server, name: str, secondary: str, **changes: object) -> None:
+    """Enters a secondary status: closes the last transition, opens the next."""
+    with server.store.transaction():
+        now = time.time()
+        record = server.store.require(KIND, name)
+        if record["TrainingJobStatus"] == "Stopping" and secondary in ("Downloading", "Training"):
+            secondary = "Stopping"
+        transitions = record["SecondaryStatusTransitions"]
+        if transitions[-1]["Status"] != secondary:
+            transitions[-1]["EndTime"] = now
+            transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": _MESSAGES[secondary]})
+        if secondary in _FINAL:
+            transitions[-1]["EndTime"] = now
+        server.store.update(
+            KIND, name, **{"SecondaryStatus": secondary, "SecondaryStatusTransitions": transitions} | changes
+        )
