@@ -1,8 +1,6 @@
 """Settings of nbgrader for this course: its own commands and `course` both read them."""
 
-from traitlets.config import get_config
-
-c = get_config()
+c = get_config()  # noqa: F821 (nbgrader gives it to this file)
 
 c.CourseDirectory.course_id = "sagemaker-course"
 c.CourseDirectory.source_directory = "source"
@@ -18,6 +16,3 @@ c.ClearSolutions.text_stub = "*Student exercise: replace this line with your ans
 c.ExecutePreprocessor.timeout = 600
 c.Execute.timeout = 600
 c.Execute.shutdown_kernel = "immediate"
-
-c.Exchange.root = ""
-c.NbGraderAPI.log_level = "ERROR"

@@ -35,11 +35,7 @@ def labs(
     with tempfile.TemporaryDirectory(prefix="course-labs-") as folder:
         made = Path(folder)
         generate(root, chosen, made)
-        if not names:
-            chosen_names = {lab.name for lab in chosen}
-            stale = _stale_labs(root, chosen_names)
-        else:
-            stale = []
+        stale = [] if names else _stale_labs(root, {lab.name for lab in chosen})
         drift = [line for lab in chosen for line in _drift(root, made, lab)]
         drift += [f"{path.relative_to(root)}: no lab in labs/ makes it" for path in stale]
         if check:
@@ -115,7 +111,7 @@ def write_release(root: Path, made: Path, name: str) -> None:
         CourseError: nbgrader refuses the notebook.
     """
     put_environment_on_path()
-    from nbgrader.converters import BaseConverter, GenerateAssignment
+    from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from nbgrader.preprocessors import SaveCells
 
@@ -127,7 +123,7 @@ def write_release(root: Path, made: Path, name: str) -> None:
         for preprocessor in GenerateAssignment.preprocessors.default_args[0]
         if preprocessor is not SaveCells
     ]
-    converter: BaseConverter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+    converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
     try:
         converter.start()
     except (Exception, SystemExit) as error:
