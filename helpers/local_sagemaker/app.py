@@ -23,10 +23,13 @@ from helpers.local_sagemaker import (
     endpoints,
     errors,
     invoke,
+    jobs,
     metrics,
     model,
     models,
+    processing,
     tags,
+    training,
 )
 from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.state import Store
@@ -42,14 +45,8 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, models, tags)
-_WITH_LIFE_CYCLE = [metrics, endpoints]
-try:
-    from helpers.local_sagemaker import jobs, processing, training
-
-    _WITH_LIFE_CYCLE.insert(1, jobs)
-except ImportError:
-    pass
+OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training)
+_WITH_LIFE_CYCLE = (metrics, jobs, endpoints)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 MAX_TAGS = 50
-_LISTING_SIZE = 50
 
 
 def add(store: Store, arn: str, tags: list[dict]) -> None:
@@ -55,14 +54,9 @@ def add_tags(server: Server, request: dict) -> dict:
 
 @operation("ListTags")
 def list_tags(server: Server, request: dict) -> dict:
+    # A page holds at least 50 tags, and a resource at most: there is no second one.
     _require_resource(server, request["ResourceArn"])
-    tags = of(server.store, request["ResourceArn"])
-    try:
-        start = int(request.get("NextToken", "0"))
-    except ValueError:
-        raise errors.validation("Invalid NextToken.") from None
-    end = start + int(request.get("MaxResults", _LISTING_SIZE))
-    return {"Tags": tags[start:end]} | ({"NextToken": str(end)} if end < len(tags) else {})
+    return {"Tags": of(server.store, request["ResourceArn"])}
 
 
 @operation("DeleteTags")
