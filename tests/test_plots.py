@@ -1,0 +1,121 @@
+"""Every figure names its axes, draws what it was given, and keeps an opaque light background."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from helpers import evaluation, plots
+from helpers.data import fraud
+
+
+@pytest.fixture(autouse=True)
+def figures():
+    before, backend = mpl.rcParams.copy(), mpl.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    mpl.rcParams.update(before)
+    plt.switch_backend(backend)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    rng = np.random.default_rng(0)
+    label = rng.random(5_000) < 0.02
+    score = np.clip(rng.beta(1, 30, 5_000) + label * rng.beta(2, 3, 5_000), 0, 1)
+    return label, {"first": score, "second": np.sqrt(score)}
+
+
+def drawings(label, scores):
+    curve = evaluation.BusinessMetrics().cost_curve(label, scores["first"])
+    days = fraud.random_scored_days(0, 5, 100)
+    features = pd.DataFrame(np.random.default_rng(1).normal(size=(50, 3)), columns=["a", "b", "c"])
+    return {
+        "precision_recall": lambda ax=None: plots.precision_recall(label, scores, ax=ax),
+        "roc": lambda ax=None: plots.roc(label, scores, ax=ax),
+        "cost_curve": lambda ax=None: plots.cost_curve(curve["threshold"], curve["expected_cost"], ax=ax),
+        "reliability": lambda ax=None: plots.reliability(label, scores, ax=ax),
+        "confusion_matrix": lambda ax=None: plots.confusion_matrix(label, scores["first"] > 0.3, ax=ax),
+        "daily_card_precision": lambda ax=None: plots.daily_card_precision(
+            {"first": evaluation.card_precision_by_day(days, 10)}, 10, ax=ax
+        ),
+        "split_timeline": lambda ax=None: plots.split_timeline(10, 7, 7, 7, pd.Series(3, index=range(40)), ax=ax),
+        "feature_importance": lambda ax=None: plots.feature_importance(pd.Series({"a": 0.3, "b": 0.7}), ax=ax),
+        "latency_ecdf": lambda ax=None: plots.latency_ecdf({"endpoint": [1.0, 2.0, 30.0]}, objective=20, ax=ax),
+        "shap_beeswarm": lambda ax=None: plots.shap_beeswarm(features.to_numpy(), features, ax=ax),
+    }
+
+
+NAMES = list(drawings(np.array([True, False]), {"first": np.array([0.9, 0.1])}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_names_its_axes_and_is_opaque_and_light(name, scored, tmp_path):
+    ax = drawings(*scored)[name]()
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    ax.figure.savefig(tmp_path / "figure.png")
+    corner = plt.imread(tmp_path / "figure.png")[0, 0]
+    assert (corner == 1).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_drawn_on_the_axes_given(name, scored):
+    _, ax = plt.subplots()
+    assert drawings(*scored)[name](ax) is ax
+
+
+def texts(ax):
+    return " ".join(text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_the_precision_recall_figure_shows_the_prevalence(scored):
+    label, scores = scored
+    ax = plots.precision_recall(label, scores)
+    assert f"prevalence {label.mean():.2%}" in texts(ax)
+    assert ax.lines[-1].get_ydata()[0] == label.mean()
+
+
+def test_the_cheapest_threshold_is_marked():
+    ax = plots.cost_curve([np.inf, 0.9, 0.5, 0.1], [4, 3, 1, 2])
+    assert ax.lines[1].get_xydata().tolist() == [[0.5, 1.0]]
+
+
+def test_lines_differ_in_more_than_colour_and_none_is_left_out(scored):
+    label, scores = scored
+    many = {f"model {i}": scores["first"] ** (1 + i) for i in range(9)}
+    ax = plots.reliability(label, many)
+    assert all(name in texts(ax) for name in many)
+    styles = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in ax.lines[:6]}
+    assert len({style[0] for style in styles}) == len({style[2] for style in styles}) == 6
+
+
+def test_the_most_important_features_are_on_top():
+    ax = plots.feature_importance(pd.Series({"a": 0.1, "b": -0.7, "c": 0.2}), top=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["c", "b"]
+
+
+def test_a_beeswarm_needs_one_value_per_feature_and_row():
+    with pytest.raises(ValueError, match="SHAP values have shape"):
+        plots.shap_beeswarm(np.zeros((2, 2)), pd.DataFrame(np.zeros((2, 3))))
+
+
+def test_a_split_without_delay_has_two_periods():
+    ax = plots.split_timeline(0, 7, 0, 7)
+    assert [text.get_text() for text in ax.texts] == ["train\n7 days", "test\n7 days"]
+
+
+def test_the_style_is_set_for_later_figures():
+    plots.use_style()
+    assert mpl.rcParams["axes.facecolor"] == plots.BACKGROUND
+    assert not mpl.rcParams["savefig.transparent"]
+
+
+def test_importing_plots_does_not_import_matplotlib():
+    program = "import sys, helpers.plots; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
