@@ -6,12 +6,12 @@ import bisect
 import itertools
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, model_data, workers
+from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.workers import Worker, WorkerPlan
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 INVOCATION_SECONDS = 60.0
 DRAIN_SECONDS = 60.0  # a fleet that was switched off may finish what it has begun
+
+
+def log_group(endpoint: str) -> str:
+    """The group of an endpoint's logs; its streams are called `variant/instance`."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
 class DeploymentError(Exception):
@@ -188,20 +193,10 @@ def _variant(server: Server, endpoint: str, spec: dict, folder: Path) -> Variant
         ml_root=ml_root,
         environment=environment,
         sockets=workers.socket_folder(server.home),
-        logs=server.home / "endpoints" / endpoint / "logs",
         startup_seconds=spec["StartupSeconds"],
-        ship_log=_log_shipper(server, endpoint, spec["VariantName"]),
+        open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{spec['VariantName']}/{instance}"),
     )
     return Variant(endpoint, spec, worker_plan)
-
-
-def _log_shipper(server: Server, endpoint: str, variant: str) -> Callable[[Path, str], Callable[[], None]]:
-    """Ships a worker's log file to the endpoint's log group, into the stream `variant/instance`."""
-
-    def ship(path: Path, instance: str) -> Callable[[], None]:
-        return lambda: None
-
-    return ship
 
 
 def _failure_reason(variant: str, tail: str) -> str:

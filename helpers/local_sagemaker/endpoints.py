@@ -308,7 +308,7 @@ class Fleet:
 
     def _forget_folders(self, name: str, keep: str) -> None:
         for folder in (self._folder / name).iterdir():
-            if folder.name not in (keep, "logs"):
+            if folder.name != keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

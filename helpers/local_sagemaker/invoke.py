@@ -9,13 +9,14 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
 
 from helpers.local_sagemaker import workers
-from helpers.local_sagemaker.deployments import Deployment, Variant
+from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -41,9 +42,14 @@ REFUSED = {
 }
 LONGEST = {CUSTOM_ATTRIBUTES: 1024, f"{PREFIX}Inference-Id": 64}
 TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
-    "each container in Amazon CloudWatch, resolve the issue, and try again."
+    b"Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    b"each container in Amazon CloudWatch, resolve the issue, and try again."
 )
+
+
+INVOCATIONS = "http://worker/invocations"
+
+Answer = tuple[int, Mapping[str, str], bytes]  # status (0 when the container did not answer), headers, body
 
 
 class InvocationError(Exception):
@@ -85,23 +91,26 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     headers = _forwarded_headers(request)
     body = await _body(request)
     target = request.headers.get(f"{PREFIX}Target-Variant")
+    variant, worker, asked, (status, answer_headers, answer) = await _answered(server, endpoint, target, body, headers)
+    record = server.invocation_metrics.record
+    record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
+    if status == 0 or status >= 400:
+        raise _model_error(server, variant, worker, status, answer.decode(errors="replace"))
+    return web.Response(body=answer, status=status, headers=_response_headers(variant, answer_headers))
+
+
+async def _answered(
+    server: Server, endpoint: str, target: str | None, body: bytes, headers: dict[str, str]
+) -> tuple[Variant, Worker, float, Answer]:
+    """Which worker answered, since when it was asked, and its answer."""
     deadline = time.monotonic() + READY_SECONDS
     while True:
         variant, worker = await _choose(server, endpoint, target, deadline)
         asked = time.perf_counter()
-        status = 0
         try:
-            status, answer_headers, answer = await _ask(server, variant, worker, body, headers)
-        except aiohttp.ClientConnectorError:
-            await asyncio.sleep(workers.PING_SECONDS)  # the process has just ended, and nothing was sent to it
-            continue
-        finally:
-            record = server.invocation_metrics.record
-            record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
-        break
-    if status >= 400:
-        raise _model_error(server, variant, worker, status, answer.decode(errors="replace"))
-    return web.Response(body=answer, status=status, headers=_response_headers(variant, answer_headers))
+            return variant, worker, asked, await _ask(variant, worker, body, headers)
+        except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
+            await asyncio.sleep(workers.PING_SECONDS)
 
 
 def _require_endpoint(server: Server, endpoint: str) -> None:
@@ -163,22 +172,19 @@ def _variant(deployment: Deployment, endpoint: str, target: str | None) -> Varia
     return deployment.variants[target]
 
 
-async def _ask(
-    server: Server, variant: Variant, worker: Worker, body: bytes, headers: dict[str, str]
-) -> tuple[int, dict[str, str], bytes]:
+async def _ask(variant: Variant, worker: Worker, body: bytes, headers: dict[str, str]) -> Answer:
     worker.in_flight += 1
     worker.served += 1
     timeout = aiohttp.ClientTimeout(total=variant.timeout)
     try:
-        async with worker.session.post(
-            "http://worker/invocations", data=body, headers=headers, timeout=timeout
-        ) as answer:
+        async with worker.session.post(INVOCATIONS, data=body, headers=headers, timeout=timeout) as answer:
             return answer.status, answer.headers, await answer.read()
     except TimeoutError:
-        raise _model_error(server, variant, worker, 0, TIMED_OUT) from None
+        return 0, {}, TIMED_OUT
+    except aiohttp.ClientConnectorError:
+        raise
     except aiohttp.ClientError as error:
-        message = f"The container closed the connection before it answered: {error}"
-        raise _model_error(server, variant, worker, 0, message) from error
+        return 0, {}, f"The container closed the connection before it answered: {error}".encode()
     finally:
         worker.in_flight -= 1
 
@@ -187,7 +193,7 @@ def _model_error(server: Server, variant: Variant, worker: Worker, status: int, 
     """What AWS says when the container answers an error, or does not answer (status 0)."""
     side = "client" if 400 <= status < 500 else "server"
     message = message[:MAX_MESSAGE]
-    group = f"/aws/sagemaker/Endpoints/{variant.endpoint}"
+    group = log_group(variant.endpoint)
     return InvocationError(
         "ModelError",
         f'Received {side} error ({status}) from primary with message "{message[: MAX_MESSAGE - 400]}". See '
@@ -201,7 +207,7 @@ def _model_error(server: Server, variant: Variant, worker: Worker, status: int, 
     )
 
 
-def _response_headers(variant: Variant, answered: dict[str, str]) -> dict[str, str]:
+def _response_headers(variant: Variant, answered: Mapping[str, str]) -> dict[str, str]:
     headers = {
         "x-Amzn-Invoked-Production-Variant": variant.name,
         "x-amzn-RequestId": str(uuid.uuid4()),

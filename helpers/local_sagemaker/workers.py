@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 import aiohttp
 
 from helpers.local_sagemaker import sandbox
+from helpers.local_sagemaker.logs import LogWriter
 
 BOOT = (
     f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
@@ -29,7 +31,7 @@ STARTUP_SECONDS = 480  # until /ping must answer, when the variant does not say
 STOP_SECONDS = 3
 PING_SECONDS = 0.02
 LONGEST_BACKOFF_SECONDS = 30
-TAIL_BYTES = 16_384
+TAIL_LINES = 100
 
 
 class WorkerError(Exception):
@@ -45,18 +47,16 @@ class WorkerPlan:
         ml_root: the folder behind `/opt/ml`.
         environment: the whole environment of the process.
         sockets: folder for the sockets.
-        logs: folder for the log files.
         startup_seconds: how long the model may take to load.
-        ship_log: called with a log file and the instance's name; returns what stops the shipping.
+        open_log: gives the log stream of an instance.
     """
 
     argv: tuple[str, ...]
     ml_root: Path
     environment: dict[str, str]
     sockets: Path
-    logs: Path
     startup_seconds: float
-    ship_log: Callable[[Path, str], Callable[[], None]]
+    open_log: Callable[[str], LogWriter]
 
 
 class Worker:
@@ -74,12 +74,11 @@ class Worker:
         self.started: Future[None] = Future()
         self._plan = plan
         self.socket = plan.sockets / f"{self.instance}.sock"
-        self._log = plan.logs / f"{self.instance}.log"
+        self._last_lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen | None = None
         self._stopping = threading.Event()
         self._session: aiohttp.ClientSession | None = None
-        self._thread = threading.Thread(target=self._supervise, daemon=True, name=f"worker-{self.instance}")
-        self._thread.start()
+        threading.Thread(target=self._supervise, daemon=True, name=f"worker-{self.instance}").start()
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -105,15 +104,13 @@ class Worker:
         self.ready = False
         if self._process is not None:
             _end(self._process)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=2 * STOP_SECONDS)
 
     def _supervise(self) -> None:
-        stop_shipping = self._plan.ship_log(self._log, self.instance)
+        log = self._plan.open_log(self.instance)
         failures = 0
         while not self._stopping.is_set():
             try:
-                self._start()
+                self._start(log)
             except Exception as error:
                 if not self.started.done():
                     self.started.set_exception(error)
@@ -121,40 +118,51 @@ class Worker:
                 failures += 1
             else:
                 failures = 0
-                self.ready = True
+                self.ready = not self._stopping.is_set()
                 if not self.started.done():
                     self.started.set_result(None)
                 self._process.wait()
+                self._process.lifeline.close()
                 self.ready = False
             self._stopping.wait(min(2.0**failures - 1, LONGEST_BACKOFF_SECONDS))
         if not self.started.done():
             self.started.set_exception(WorkerError("The worker was stopped before it served."))
         self.socket.unlink(missing_ok=True)
-        stop_shipping()
+        log.close()
 
-    def _start(self) -> None:
+    def _start(self, log: LogWriter) -> None:
         self.socket.unlink(missing_ok=True)
-        self._plan.logs.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            begin = log.tell()
-            self._process = sandbox.launch(
-                [*self._plan.argv, "--socket", str(self.socket)],
-                self._plan.ml_root,
-                self._plan.environment,
-                stdout=log,
-                code=CODE_FOLDERS,
-            )
+        self._last_lines.clear()
+        self._process = sandbox.launch(
+            [*self._plan.argv, "--socket", str(self.socket)],
+            self._plan.ml_root,
+            self._plan.environment,
+            stdout=subprocess.PIPE,
+            code=CODE_FOLDERS,
+        )
+        reader = threading.Thread(target=self._read, args=(self._process, log), daemon=True)
+        reader.start()
         if self._stopping.is_set():
             _end(self._process)
         deadline = time.monotonic() + self._plan.startup_seconds
         while not pings(self.socket):
             if self._process.poll() is not None:
-                raise WorkerError(_tail(self._log, begin) or f"The worker exited with code {self._process.returncode}.")
+                _end(self._process)
+                reader.join(timeout=STOP_SECONDS)
+                lines = "\n".join(self._last_lines)
+                raise WorkerError(lines or f"The worker exited with code {self._process.returncode}.")
             if time.monotonic() > deadline:
                 _end(self._process)
-                seconds = f"{self._plan.startup_seconds:g}"
-                raise WorkerError(f"/ping did not answer within {seconds} seconds. {_tail(self._log, begin)}")
+                lines = "\n".join(self._last_lines)
+                raise WorkerError(f"/ping did not answer within {self._plan.startup_seconds:g} seconds.\n{lines}")
             time.sleep(PING_SECONDS)
+
+    def _read(self, process: subprocess.Popen, log: LogWriter) -> None:
+        with process.stdout as output:
+            for raw in output:
+                line = raw.decode(errors="replace").rstrip()
+                self._last_lines.append(line)
+                log.write(line)
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -210,11 +218,4 @@ def _end(process: subprocess.Popen) -> None:
         process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         sandbox.kill(process)
-
-
-def _tail(log: Path, begin: int) -> str:
-    """The end of what a process has written since `begin`."""
-    with log.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(begin, size - TAIL_BYTES))
-        return file.read().decode(errors="replace").strip()
+    process.lifeline.close()

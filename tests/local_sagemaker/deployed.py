@@ -16,6 +16,8 @@ OBEDIENT = """
 import json, os, time
 from pathlib import Path
 
+WORKER = os.urandom(4).hex()
+
 def model_fn(model_dir):
     print("loading the model")
     return Path(model_dir, "name.txt").read_text()
@@ -33,10 +35,10 @@ def predict_fn(order, name, context):
     if "status" in order:
         context.set_response_status(order["status"])
     if "custom" in order:
-        context.set_response_header("X-Amzn-SageMaker-Custom-Attributes", order["custom"])
+        context.set_response_header(0, "X-Amzn-SageMaker-Custom-Attributes", order["custom"])
     if "headers" in order:
         return {key.lower(): value for key, value in context.get_all_request_header(0).items()}
-    return {"name": name, "pid": os.getpid(), "order": order}
+    return {"name": name, "worker": WORKER, "order": order}
 
 def output_fn(answer, accept):
     return json.dumps(answer), "application/json"
