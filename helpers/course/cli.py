@@ -25,9 +25,10 @@ COMMANDS = {
 def main() -> None:
     """Run the `course` command and exit: 0 if all went well, 1 on a failure, 2 on wrong usage, 130 on Ctrl-C."""
     put_environment_on_path()
-    wanted = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    arguments = join_parameters(sys.argv[1:])
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
-        application(wanted)()
+        application(wanted)(arguments)
     except CourseError as error:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(1)
@@ -52,6 +53,18 @@ def application(wanted: str | None) -> typer.Typer:
         else:
             app.command(name, help=summary if command is _not_loaded else None)(command)
     return app
+
+
+def join_parameters(arguments: list[str]) -> list[str]:
+    """papermill's `-p NAME VALUE`, as the one word NAME=VALUE that Typer can repeat."""
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        joined.append(argument)
+        if argument == "-p":
+            name = next(rest, "")
+            joined.append(name if "=" in name else f"{name}={next(rest, '')}")
+    return joined
 
 
 def _load(target: str) -> Callable[..., None] | typer.Typer:
