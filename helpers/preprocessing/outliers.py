@@ -23,7 +23,7 @@ class OutlierClipper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.factor = factor
 
     def fit(self, X: ArrayLike, y=None) -> "OutlierClipper":
-        """Learn low_ and high_ from X, shape (n_rows, n_columns)."""
+        """Learn `low_` and `high_` from X, shape (n_rows, n_columns)."""
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if self.factor < 0:
             raise ValueError(f"factor must not be negative, got {self.factor}")
