@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import typer
 import yaml
 
 from helpers.course.downloads import digest_of, make_downloads
+from helpers.course.project import CourseError, find_root
 
 # What the lessons' cells run: when one of these changes, every executed page is run again.
 EXECUTED = (
@@ -31,14 +33,12 @@ EXECUTED = (
 )
 
 
-def book(instructor: bool = typer.Option(False, help="Also show the solved labs, in _build/instructor.")) -> None:
+def book(
+    instructor: Annotated[bool, typer.Option(help="Also show the solved labs, in _build/instructor.")] = False,
+) -> None:
     """Build the site; a warning is an error."""
     started = time.perf_counter()
-    try:
-        index = build_site(Path.cwd(), instructor)
-    except RuntimeError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from None
+    index = build_site(find_root(), instructor)
     pages = len(pages_of(index.parent))
     typer.echo(f"{pages} pages in {time.perf_counter() - started:.1f} s: {index}")
 
@@ -55,12 +55,12 @@ def build_site(root: Path, instructor: bool = False) -> Path:
         Path of the site's index.html.
 
     Raises:
-        RuntimeError: root is no course, a page failed to execute, Sphinx warned, or a page of the table of contents is
+        CourseError: root is no course, a page failed to execute, Sphinx warned, or a page of the table of contents is
             missing from the site. The message names the cause.
     """
     for needed in ("_config.yml", "_toc.yml"):
         if not (root / needed).exists():
-            raise RuntimeError(f"{root} holds no {needed}: run `course book` in the course's top folder")
+            raise CourseError(f"{root} holds no {needed}: run `course book` in the course's top folder")
     work = root / "_build" / "site"
     make_downloads(root, work / "files" / "downloads")
     output = root / "_build" / "instructor" if instructor else root
@@ -77,7 +77,7 @@ def build_site(root: Path, instructor: bool = False) -> Path:
     stop_local_sagemaker(work)
     html = output / "_build" / "html"
     if build.returncode:
-        raise RuntimeError(f"The site has errors: see the lines above, and {html / 'reports'} for cells that failed")
+        raise CourseError(f"The site has errors: see the lines above, and {html / 'reports'} for cells that failed")
     remove_stale_pages(html, toc)
     check_pages(html, toc)
     return html / "index.html"
@@ -162,4 +162,4 @@ def check_pages(html: Path, toc: Path) -> None:
     """Check that every document became a page, whatever the builder's exit status said."""
     missing = sorted(documents_of(toc) - pages_of(html))
     if missing or not (html / "index.html").exists():
-        raise RuntimeError(f"The site lacks {', '.join(missing) or 'index.html'}: delete {html.parent} and build again")
+        raise CourseError(f"The site lacks {', '.join(missing) or 'index.html'}: delete {html.parent} and build again")

@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from helpers.course.project import CourseError
+
 IGNORED = ("__pycache__", ".ipynb_checkpoints", ".nbgrader.log")
 PACKAGED = ("helpers", "pyproject.toml", "README.md", "LICENSE")
 # The earliest moment that a zip can hold; every member carries it, so equal content gives equal bytes.
@@ -23,10 +25,11 @@ EPOCH_SECONDS = "315532800"
 def make_downloads(root: Path, target: Path) -> list[Path]:
     """Write `<lab>.zip` for every lab of release/ and the wheel into target; other files there are removed.
 
-    The wheel's stamp is kept two folders above target. Equal sources give equal bytes, and the wheel is built again only when its sources changed.
+    Equal sources give equal bytes, and the wheel is built again only when its sources changed: their digest is kept
+    two folders above target.
 
     Raises:
-        RuntimeError: the wheel did not build; the message holds the builder's last lines.
+        CourseError: the wheel did not build; the message holds the builder's last lines.
     """
     target.mkdir(parents=True, exist_ok=True)
     labs = sorted(folder for folder in (root / "release").glob("*") if list(folder.glob("*.ipynb")))
@@ -52,7 +55,7 @@ def make_wheel(root: Path, target: Path) -> Path:
     """Build the project's wheel from a clean copy of its sources, without the network.
 
     Raises:
-        RuntimeError: the build failed.
+        CourseError: the build failed.
     """
     wheel = target / wheel_name(root)
     digest = digest_of(root, PACKAGED)
@@ -74,7 +77,7 @@ def make_wheel(root: Path, target: Path) -> Path:
         )
         made = Path(scratch, wheel.name)
         if built.returncode or not made.exists():
-            raise RuntimeError(f"The wheel {wheel.name} did not build:\n{built.stderr[-2000:]}")
+            raise CourseError(f"The wheel {wheel.name} did not build:\n{built.stderr[-2000:]}")
         shutil.move(made, wheel)
     stamp_of(wheel).write_text(digest)
     return wheel
