@@ -165,10 +165,12 @@ def _home(home: str | Path | None) -> Path:
     return Path(home or os.environ.get("LOCAL_SAGEMAKER_HOME") or ".sagemaker").resolve()
 
 
-def _record(folder: Path) -> dict:
+def _record(folder: Path) -> dict[str, int]:
+    """Pid and port of the last server, or nothing."""
     try:
-        return json.loads((folder / "server.json").read_text())
-    except (FileNotFoundError, ValueError):
+        record = json.loads((folder / "server.json").read_text())
+        return {"pid": int(record["pid"]), "port": int(record["port"])}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return {}
 
 
