@@ -34,7 +34,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import mkdtemp
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xgboost as xgb
@@ -75,6 +74,7 @@ transactions.head()
 #
 # All windows are half-open. The customer's window of *w* days is [*t* − *w*, *t*), the terminal's is [*t* − delay − *w*, *t* − delay). A payment of the same second is therefore not history.
 
+
 # %% nbgrader="solution" grade_id="rolling_features"
 def rolling_features(
     transactions: pd.DataFrame, windows: tuple[int, ...] = (1, 7, 30), delay_days: int = 7
@@ -111,7 +111,10 @@ def rolling_features(
         start = pd.factorize(transactions[column])[0].astype(np.int64) * span
         order = np.argsort(start + seconds, kind="stable")
         at, total = (start + seconds)[order], np.concatenate([[0.0], np.cumsum(values[order])])
-        first = lambda days_ago: np.searchsorted(at, start + seconds - days_ago * day, side="left")
+
+        def first(days_ago: int) -> np.ndarray:
+            return np.searchsorted(at, start + seconds - days_ago * day, side="left")
+
         return first, total, start, at
 
     features = {}
@@ -132,44 +135,67 @@ def rolling_features(
     return pd.DataFrame(features, index=transactions.index)
     ### END SOLUTION
 
+
 # %%
-one_card = pd.DataFrame({
-    "timestamp": pd.to_datetime(["2026-03-01 12:00", "2026-03-02 12:00", "2026-03-02 18:00", "2026-03-02 18:00"]).astype("datetime64[s]"),
-    "customer_id": 1, "terminal_id": 5, "amount": [10.0, 30.0, 80.0, 100.0], "fraud": [True, False, True, False],
-})
+one_card = pd.DataFrame(
+    {
+        "timestamp": pd.to_datetime(
+            ["2026-03-01 12:00", "2026-03-02 12:00", "2026-03-02 18:00", "2026-03-02 18:00"]
+        ).astype("datetime64[s]"),
+        "customer_id": 1,
+        "terminal_id": 5,
+        "amount": [10.0, 30.0, 80.0, 100.0],
+        "fraud": [True, False, True, False],
+    }
+)
 rolling_features(one_card, windows=(1,), delay_days=1)
 
 # %% nbgrader="test" grade_id="test_rolling_features" points=4
 """History is strictly earlier, windows are half-open, and a label counts only after its delay."""
-given = one_card.copy()
 got = rolling_features(one_card, windows=(1,), delay_days=1)
-assert one_card.equals(given), "rolling_features changed its argument: work on a copy"
-assert isinstance(got, pd.DataFrame) and got.index.equals(one_card.index), "return a frame with the index of transactions, in its order"
+assert isinstance(got, pd.DataFrame) and got.index.equals(one_card.index), (
+    "return a frame with the index of transactions, in its order"
+)
 expected = {
-    "customer_recency_hours": ([np.nan, 24, 6, 6], "the last payment strictly before t: two of the same second do not see each other"),
+    "customer_recency_hours": (
+        [np.nan, 24, 6, 6],
+        "the last payment strictly before t: two of the same second do not see each other",
+    ),
     "customer_count_1d": ([0, 1, 1, 1], "[t - 1 day, t) holds the payment exactly one day old and not the current one"),
-    "customer_mean_amount_1d": ([0, 10, 30, 30], "the mean is over earlier payments, without the current amount; 0 where there are none"),
+    "customer_mean_amount_1d": (
+        [0, 10, 30, 30],
+        "the mean is over earlier payments, without the current amount; 0 where there are none",
+    ),
     "terminal_count_1d": ([0, 0, 1, 1], "[t - delay - w, t - delay) ends one day before t, and its end is excluded"),
     "terminal_risk_1d": ([0, 0, 1, 1], "the risk is the share of frauds among the payments whose label is known"),
 }
 for column, (want, why) in expected.items():
     assert column in got, f"column {column} is missing, got {list(got.columns)}"
-    assert np.allclose(got[column].astype(float), want, equal_nan=True), f"{column}: expected {want}, got {got[column].tolist()}. {why}"
+    assert np.allclose(got[column].astype(float), want, equal_nan=True), (
+        f"{column}: expected {want}, got {got[column].tolist()}. {why}"
+    )
 for bad in ({"delay_days": -1}, {"windows": (0, 7)}):
     try:
         rolling_features(one_card, **bad)
     except ValueError:
         continue
     raise AssertionError(f"{bad} must raise ValueError")
+
+
 ### BEGIN HIDDEN TESTS
 def history(seed, n=400):
     """Transactions on a six-hour grid, so that many fall together or exactly a window apart."""
     rng = np.random.default_rng(seed)
-    return pd.DataFrame({
-        "timestamp": np.datetime64("2026-03-01", "s") + rng.integers(0, 45 * 4, n) * np.timedelta64(6 * 3600, "s"),
-        "customer_id": rng.integers(0, 8, n), "terminal_id": rng.integers(0, 6, n),
-        "amount": rng.uniform(1, 300, n).round(2), "fraud": rng.random(n) < .2,
-    }, index=rng.permutation(n) + 1000)
+    return pd.DataFrame(
+        {
+            "timestamp": np.datetime64("2026-03-01", "s") + rng.integers(0, 45 * 4, n) * np.timedelta64(6 * 3600, "s"),
+            "customer_id": rng.integers(0, 8, n),
+            "terminal_id": rng.integers(0, 6, n),
+            "amount": rng.uniform(1, 300, n).round(2),
+            "fraud": rng.random(n) < 0.2,
+        },
+        index=rng.permutation(n) + 1000,
+    )
 
 
 def brute_force(rows, windows, delay_days):
@@ -180,35 +206,74 @@ def brute_force(rows, windows, delay_days):
         card, terminal = rows["customer_id"] == row.customer_id, rows["terminal_id"] == row.terminal_id
         values = {"customer_recency_hours": age[card & (age > 0)].min() * 24}
         for w in windows:
-            recent, labelled = rows[card & (age > 0) & (age <= w)], rows[terminal & (age > delay_days) & (age <= delay_days + w)]
-            values[f"customer_count_{w}d"], values[f"customer_mean_amount_{w}d"] = len(recent), recent["amount"].mean() if len(recent) else 0
-            values[f"terminal_count_{w}d"], values[f"terminal_risk_{w}d"] = len(labelled), labelled["fraud"].mean() if len(labelled) else 0
+            recent, labelled = (
+                rows[card & (age > 0) & (age <= w)],
+                rows[terminal & (age > delay_days) & (age <= delay_days + w)],
+            )
+            values[f"customer_count_{w}d"], values[f"customer_mean_amount_{w}d"] = (
+                len(recent),
+                recent["amount"].mean() if len(recent) else 0,
+            )
+            values[f"terminal_count_{w}d"], values[f"terminal_risk_{w}d"] = (
+                len(labelled),
+                labelled["fraud"].mean() if len(labelled) else 0,
+            )
         out.append(values)
     return pd.DataFrame(out, index=rows.index).astype(float)
 
 
 def same_features(got, want, why):
-    assert isinstance(got, pd.DataFrame) and got.index.equals(want.index), f"{why}: the index must be that of transactions, in its order"
+    assert isinstance(got, pd.DataFrame) and got.index.equals(want.index), (
+        f"{why}: the index must be that of transactions, in its order"
+    )
     for column in want:
         assert column in got, f"{why}: column {column} is missing"
-        assert np.allclose(got[column].astype(float), want[column], rtol=1e-6, atol=1e-6, equal_nan=True), f"{why}: {column} is wrong"
+        assert np.allclose(got[column].astype(float), want[column], rtol=1e-6, atol=1e-6, equal_nan=True), (
+            f"{why}: {column} is wrong"
+        )
 
 
 rows = history(seed=11)
+given = rows.copy()
 for windows, delay_days in (((1, 7, 30), 7), ((2, 10), 3), ((3,), 0)):
-    same_features(rolling_features(rows, windows, delay_days), brute_force(rows, windows, delay_days), f"windows {windows}, delay {delay_days} days")
+    same_features(
+        rolling_features(rows, windows, delay_days),
+        brute_force(rows, windows, delay_days),
+        f"windows {windows}, delay {delay_days} days",
+    )
 base = rolling_features(rows)
-same_features(rolling_features(rows.sort_values("amount")), base.loc[rows.sort_values("amount").index], "rows in another order")
-same_features(rolling_features(rows.assign(timestamp=rows["timestamp"] + pd.Timedelta("400D 5h"))), base, "everything 400 days and 5 hours later")
+same_features(
+    rolling_features(rows.sort_values("amount")), base.loc[rows.sort_values("amount").index], "rows in another order"
+)
+same_features(
+    rolling_features(rows.assign(timestamp=rows["timestamp"] + pd.Timedelta("400D 5h"))),
+    base,
+    "everything 400 days and 5 hours later",
+)
 amount_columns = [column for column in base if "amount" in column]
-same_features(rolling_features(rows.assign(amount=rows["amount"] * 100)), base.assign(**base[amount_columns] * 100), "amounts in cents")
-twin = rows.assign(terminal_id=rows["terminal_id"] + 50, customer_id=rows["customer_id"] + 50).set_axis(rows.index + 5000)
-same_features(rolling_features(pd.concat([rows, twin])).loc[rows.index], base, "the same history a second time at other terminals and cards")
+same_features(
+    rolling_features(rows.assign(amount=rows["amount"] * 100)),
+    base.assign(**base[amount_columns] * 100),
+    "amounts in cents",
+)
+twin = rows.assign(terminal_id=rows["terminal_id"] + 50, customer_id=rows["customer_id"] + 50).set_axis(
+    rows.index + 5000
+)
+same_features(
+    rolling_features(pd.concat([rows, twin])).loc[rows.index],
+    base,
+    "the same history a second time at other terminals and cards",
+)
 now = rows["timestamp"].sort_values().iloc[300]
 age = (now - rows["timestamp"]) / pd.Timedelta(days=1)
 planted = rows.assign(fraud=rows["fraud"] | ((age >= 0) & (age <= 7)))
-same_features(rolling_features(planted)[age == 0], base[age == 0], "frauds planted inside the delay must have no influence")
-same_features(rolling_features(rows[age >= 0])[age[age >= 0] == 0], base[age == 0], "later transactions must have no influence")
+same_features(
+    rolling_features(planted)[age == 0], base[age == 0], "frauds planted inside the delay must have no influence"
+)
+same_features(
+    rolling_features(rows[age >= 0])[age[age >= 0] == 0], base[age == 0], "later transactions must have no influence"
+)
+assert rows.equals(given), "rolling_features changed its argument: work on a copy"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -227,6 +292,7 @@ table.loc[table["fraud"], FEATURES].describe().loc[["mean", "50%"]].T.round(2)
 # On the day of training, labels exist only for what is older than the delay. So there is a gap between the last training transaction and the first test transaction, and while the test period runs, more cards become known to be compromised. Those are blocked in reality, and catching them again earns nothing: they leave the test set from the moment they are known.
 #
 # Time is continuous here. The published split works with whole days; at a cut in the middle of a day, or for a fraud reported in the morning, the two differ.
+
 
 # %% nbgrader="solution" grade_id="time_split"
 def time_split(
@@ -252,44 +318,67 @@ def time_split(
         ValueError: train or test would be empty.
     """
     ### BEGIN SOLUTION
-    days = lambda n: pd.Timedelta(days=n)
+    day = pd.Timedelta(days=1)
     at = transactions["timestamp"]
-    train = transactions[(at >= cut - days(train_days)) & (at < cut)]
-    begin = cut + days(delay_days)
-    test = transactions[(at >= begin) & (at < begin + days(test_days))]
-    recent = transactions[transactions["fraud"].astype(bool) & (at >= cut - days(train_days))]
-    first_fraud = test["customer_id"].map(recent.groupby("customer_id")["timestamp"].min())
-    test = test[~(first_fraud < test["timestamp"] - days(delay_days))]
+    train_begin, test_begin = cut - train_days * day, cut + delay_days * day
+    train = transactions[(at >= train_begin) & (at < cut)]
+    test = transactions[(at >= test_begin) & (at < test_begin + test_days * day)]
+    recent_frauds = transactions[transactions["fraud"].astype(bool) & (at >= train_begin)]
+    first_fraud = test["customer_id"].map(recent_frauds.groupby("customer_id")["timestamp"].min())
+    test = test[~(first_fraud < test["timestamp"] - delay_days * day)]
     if train.empty or test.empty:
-        raise ValueError(f"{len(train)} training and {len(test)} test rows at cut {cut}: the transactions end too early")
+        raise ValueError(
+            f"{len(train)} training and {len(test)} test rows at cut {cut}: the transactions end too early"
+        )
     return train, test
     ### END SOLUTION
 
+
 # %%
-calendar = pd.DataFrame({
-    "timestamp": pd.to_datetime([
-        "2026-03-01 10:00", "2026-03-02 12:00", "2026-03-03 09:00", "2026-03-04 08:00", "2026-03-05 08:00", "2026-03-05 09:30", "2026-03-06 11:00",
-    ]),
-    "customer_id": [1, 2, 3, 2, 3, 3, 4], "fraud": [False, True, True, False, False, False, False], "transaction_id": range(7),
-})
+calendar = pd.DataFrame(
+    {
+        "timestamp": pd.to_datetime(
+            [
+                "2026-03-01 10:00",
+                "2026-03-02 12:00",
+                "2026-03-03 09:00",
+                "2026-03-04 08:00",
+                "2026-03-05 08:00",
+                "2026-03-05 09:30",
+                "2026-03-06 11:00",
+            ]
+        ),
+        "customer_id": [1, 2, 3, 2, 3, 3, 4],
+        "fraud": [False, True, True, False, False, False, False],
+        "transaction_id": range(7),
+    }
+)
 train, test = time_split(calendar, cut=pd.Timestamp("2026-03-03"), train_days=2, delay_days=2, test_days=2)
 test
 
 # %% nbgrader="test" grade_id="test_time_split" points=3
 """The gap is as long as the delay, and a card leaves the test set when its fraud becomes known."""
-given = calendar.copy()
 train, test = time_split(calendar, cut=pd.Timestamp("2026-03-03"), train_days=2, delay_days=2, test_days=2)
-assert calendar.equals(given), "time_split changed its argument"
-assert sorted(train["transaction_id"]) == [0, 1], f"train must hold transactions 0 and 1, got {sorted(train['transaction_id'])}: it is [cut - train_days, cut), compromised cards included"
-assert 4 in set(test["transaction_id"]), "card 3's fraud is from 09:00; at 08:00 two days later its label is not known, so transaction 4 belongs to test"
-assert 5 not in set(test["transaction_id"]), "card 3's fraud is known at 09:30 two days later: transaction 5 must leave the test set, though the fraud is not in train"
-assert sorted(test["transaction_id"]) == [4, 6], f"test must hold transactions 4 and 6, got {sorted(test['transaction_id'])}"
+assert sorted(train["transaction_id"]) == [0, 1], (
+    f"train must hold transactions 0 and 1, got {sorted(train['transaction_id'])}: it is [cut - train_days, cut), compromised cards included"
+)
+assert 4 in set(test["transaction_id"]), (
+    "card 3's fraud is from 09:00; at 08:00 two days later its label is not known, so transaction 4 belongs to test"
+)
+assert 5 not in set(test["transaction_id"]), (
+    "card 3's fraud is known at 09:30 two days later: transaction 5 must leave the test set, though the fraud is not in train"
+)
+assert sorted(test["transaction_id"]) == [4, 6], (
+    f"test must hold transactions 4 and 6, got {sorted(test['transaction_id'])}"
+)
 assert set(calendar.columns) <= set(test.columns), "keep every column"
 try:
     time_split(calendar, cut=pd.Timestamp("2026-04-03"))
     raise AssertionError("a cut after the last transaction must raise ValueError")
 except ValueError:
     pass
+
+
 ### BEGIN HIDDEN TESTS
 def split_ids(rows, **options):
     train, test = time_split(rows, **options)
@@ -301,34 +390,61 @@ def split_ids(rows, **options):
 def defined_split(rows, cut, train_days, delay_days, test_days):
     """The definition, row by row."""
     day = pd.Timedelta(days=1)
-    frauds = [(row.customer_id, row.timestamp) for row in rows[rows["fraud"]].itertuples() if row.timestamp >= cut - train_days * day]
+    frauds = [
+        (row.customer_id, row.timestamp)
+        for row in rows[rows["fraud"]].itertuples()
+        if row.timestamp >= cut - train_days * day
+    ]
     train = {row.transaction_id for row in rows.itertuples() if cut - train_days * day <= row.timestamp < cut}
-    due = [row for row in rows.itertuples() if cut + delay_days * day <= row.timestamp < cut + (delay_days + test_days) * day]
-    return train, {row.transaction_id for row in due if not any(card == row.customer_id and at < row.timestamp - delay_days * day for card, at in frauds)}
+    due = [
+        row
+        for row in rows.itertuples()
+        if cut + delay_days * day <= row.timestamp < cut + (delay_days + test_days) * day
+    ]
+    return train, {
+        row.transaction_id
+        for row in due
+        if not any(card == row.customer_id and at < row.timestamp - delay_days * day for card, at in frauds)
+    }
 
 
 rng = np.random.default_rng(5)
-rows = pd.DataFrame({
-    "timestamp": np.datetime64("2026-05-01", "s") + rng.integers(0, 30 * 8, 900) * np.timedelta64(3 * 3600, "s"),
-    "customer_id": rng.integers(0, 60, 900), "fraud": rng.random(900) < .04, "transaction_id": rng.permutation(900), "amount": rng.uniform(1, 50, 900),
-})
+rows = pd.DataFrame(
+    {
+        "timestamp": np.datetime64("2026-05-01", "s") + rng.integers(0, 30 * 8, 900) * np.timedelta64(3 * 3600, "s"),
+        "customer_id": rng.integers(0, 60, 900),
+        "fraud": rng.random(900) < 0.04,
+        "transaction_id": rng.permutation(900),
+        "amount": rng.uniform(1, 50, 900),
+    }
+)
+given = rows.copy()
 for options in (
-    dict(cut=pd.Timestamp("2026-05-10"), train_days=7, delay_days=7, test_days=7),
-    dict(cut=pd.Timestamp("2026-05-12 15:00"), train_days=5, delay_days=3, test_days=9),
-    dict(cut=pd.Timestamp("2026-05-15 06:00"), train_days=9, delay_days=1, test_days=4),
+    {"cut": pd.Timestamp("2026-05-10"), "train_days": 7, "delay_days": 7, "test_days": 7},
+    {"cut": pd.Timestamp("2026-05-12 15:00"), "train_days": 5, "delay_days": 3, "test_days": 9},
+    {"cut": pd.Timestamp("2026-05-15 06:00"), "train_days": 9, "delay_days": 1, "test_days": 4},
 ):
     want_train, want_test = defined_split(rows, **options)
-    for change, same in {"as given": rows, "rows in another order": rows.sample(frac=1, random_state=1), "another index": rows.set_index(rows["transaction_id"] + 7)}.items():
+    for change, same in {
+        "as given": rows,
+        "rows in another order": rows.sample(frac=1, random_state=1),
+        "another index": rows.set_index(rows["transaction_id"] + 7),
+    }.items():
         got_train, got_test = split_ids(same, **options)
         assert got_train == want_train, f"{change}, {options}: train differs in {len(got_train ^ want_train)} rows"
-        assert got_test == want_test, f"{change}, {options}: test has {len(got_test - want_test)} rows too many and lacks {len(want_test - got_test)}"
+        assert got_test == want_test, (
+            f"{change}, {options}: test has {len(got_test - want_test)} rows too many and lacks {len(want_test - got_test)}"
+        )
     later = pd.Timedelta("90D 5h")
     got = split_ids(rows.assign(timestamp=rows["timestamp"] + later), **{**options, "cut": options["cut"] + later})
     assert got == (want_train, want_test), "moving the data and the cut together must change nothing"
     end = options["cut"] + pd.Timedelta(days=options["delay_days"] + options["test_days"])
     last_known = end - pd.Timedelta(days=options["delay_days"])
     planted = rows.assign(fraud=rows["fraud"] | (rows["timestamp"] >= last_known))
-    assert split_ids(planted, **options) == (want_train, want_test), "frauds whose label arrives after the test period must have no influence"
+    assert split_ids(planted, **options) == (want_train, want_test), (
+        "frauds whose label arrives after the test period must have no influence"
+    )
+assert rows.equals(given), "time_split changed its argument"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -340,13 +456,14 @@ cut = transactions["timestamp"].min().normalize() + (n_days - 14) * DAY
 train, test = time_split(table, cut, train_days=14)
 earlier_train, validation = time_split(table, cut - 14 * DAY, train_days=7 if n_days < 60 else 14)
 for name, part in {"earlier train": earlier_train, "validation": validation, "train": train, "test": test}.items():
-    print(f"{name:14s}{part['timestamp'].min():%d %b} to {part['timestamp'].max():%d %b}  {len(part):7,} rows  {part['fraud'].sum():4d} frauds")
+    print(
+        f"{name:14s}{part['timestamp'].min():%d %b} to {part['timestamp'].max():%d %b}  {len(part):7,} rows  {part['fraud'].sum():4d} frauds"
+    )
 
 # %%
 frauds_per_day = transactions.groupby("day")["fraud"].sum()
 ax = plots.split_timeline(n_days - 28, 14, 7, 7, frauds_per_day=frauds_per_day)
-ax.set_title("The later split: labels of the hatched week are not known on the day of training");
-
+_ = ax.set_title("The later split: labels of the hatched week are not known on the day of training")
 # %% [markdown]
 # ## Three models, once
 #
@@ -355,9 +472,19 @@ ax.set_title("The later split: labels of the hatched week are not known on the d
 # %%
 BOOSTING = {"max_depth": 4, "learning_rate": 0.1, "n_estimators": 150, "subsample": 0.8}
 models = {
-    "logistic regression": make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=1000)),
+    "logistic regression": make_pipeline(
+        SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=1000)
+    ),
     "XGBoost": XGBClassifier(**BOOSTING, random_state=SEED, n_jobs=2),
-    "LightGBM": LGBMClassifier(num_leaves=15, learning_rate=0.05, n_estimators=150, min_child_samples=50, random_state=SEED, n_jobs=2, verbose=-1),
+    "LightGBM": LGBMClassifier(
+        num_leaves=15,
+        learning_rate=0.05,
+        n_estimators=150,
+        min_child_samples=50,
+        random_state=SEED,
+        n_jobs=2,
+        verbose=-1,
+    ),
 }
 scores, seconds = {}, {}
 for name, model in models.items():
@@ -370,7 +497,7 @@ comparison[["roc_auc", "average_precision", "brier", "ece"]].assign(fit_seconds=
 
 # %%
 ax = plots.precision_recall(validation["fraud"], scores)
-ax.set_title("Validation period");
+_ = ax.set_title("Validation period")
 
 # %% [markdown]
 # The ranking of the three depends on the seed and the period more than on the library: the differences are within what another week would change. Average precision is read against the prevalence line, not against .5.
@@ -381,6 +508,7 @@ ax.set_title("Validation period");
 # The investigation team opens *k* cards a day, not *k* transactions: once a card is open, all of its transactions are checked. Average precision hides that budget; *card precision at k* is the number the team lead asks for.
 #
 # A card's score is its riskiest transaction of the day. Cards with equal scores are opened in order of `customer_id`. A card is compromised on a day if any of its transactions of that day is a fraud.
+
 
 # %% nbgrader="solution" grade_id="card_precision_at_k"
 def card_precision_at_k(scored: pd.DataFrame, k: int) -> float:
@@ -402,38 +530,64 @@ def card_precision_at_k(scored: pd.DataFrame, k: int) -> float:
     return float(opened.groupby("day")["fraud"].mean().mean())
     ### END SOLUTION
 
+
 # %%
-two_days = pd.DataFrame({
-    "day": [0, 0, 0, 0, 1, 1], "customer_id": [1, 1, 2, 3, 1, 2],
-    "score": [.9, .8, .7, .1, .2, .6], "fraud": [True, True, False, True, False, True],
-})
+two_days = pd.DataFrame(
+    {
+        "day": [0, 0, 0, 0, 1, 1],
+        "customer_id": [1, 1, 2, 3, 1, 2],
+        "score": [0.9, 0.8, 0.7, 0.1, 0.2, 0.6],
+        "fraud": [True, True, False, True, False, True],
+    }
+)
 card_precision_at_k(two_days, k=2)
 
 # %% nbgrader="test" grade_id="test_card_precision_at_k" points=3
 """One card a day is right on both days; of two cards a day, one is."""
-given = two_days.copy()
-for k, want in {1: 1.0, 2: .5}.items():
+for k, want in {1: 1.0, 2: 0.5}.items():
     got = card_precision_at_k(two_days, k)
-    assert isinstance(got, float) and np.isclose(got, want), f"k={k}: expected {want}, got {got}. Are you ranking cards or transactions?"
-assert two_days.equals(given), "card_precision_at_k changed its argument"
+    assert isinstance(got, float) and np.isclose(got, want), (
+        f"k={k}: expected {want}, got {got}. Are you ranking cards or transactions?"
+    )
 got = card_precision_at_k(two_days, 3)
-assert np.isclose(got, (2 / 3 + 1 / 2) / 2), f"k=3: day 1 has two cards and counts two, expected {(2 / 3 + 1 / 2) / 2:.4f}, got {got}"
+assert np.isclose(got, (2 / 3 + 1 / 2) / 2), (
+    f"k=3: day 1 has two cards and counts two, expected {(2 / 3 + 1 / 2) / 2:.4f}, got {got}"
+)
 ### BEGIN HIDDEN TESTS
 for seed, k in ((7, 5), (8, 1), (9, 25)):
     days = fraud.random_scored_days(seed=seed, n_days=20, n_transactions=400)
-    want = np.mean([d.groupby("customer_id")[["score", "fraud"]].max().nlargest(k, "score")["fraud"].mean() for _, d in days.groupby("day")])
+    want = np.mean(
+        [
+            d.groupby("customer_id")[["score", "fraud"]].max().nlargest(k, "score")["fraud"].mean()
+            for _, d in days.groupby("day")
+        ]
+    )
     changes = {
-        "as given": days, "shuffled": days.sample(frac=1, random_state=0), "scores × 1000 − 5": days.assign(score=days["score"] * 1000 - 5),
-        "every row twice": pd.concat([days, days]), "days renumbered": days.assign(day=100 - days["day"] * 3), "sorted by score": days.sort_values("score"),
-        "sorted by card, descending": days.sort_values("customer_id", ascending=False), "another index": days.set_axis(range(5, 5 + len(days))),
+        "as given": days,
+        "shuffled": days.sample(frac=1, random_state=0),
+        "scores times 1000 minus 5": days.assign(score=days["score"] * 1000 - 5),
+        "every row twice": pd.concat([days, days]),
+        "days renumbered": days.assign(day=100 - days["day"] * 3),
+        "sorted by score": days.sort_values("score"),
+        "sorted by card, descending": days.sort_values("customer_id", ascending=False),
+        "another index": days.set_axis(range(5, 5 + len(days))),
     }
     for change, same in changes.items():
         got = card_precision_at_k(same, k)
-        assert np.isclose(got, want), f"{change}, k={k}: expected {want:.4f}, got {got:.4f}. The value must not depend on row order, score units, day numbers or repeated rows"
-tied = pd.DataFrame({"day": 0, "customer_id": [9, 4, 6, 4], "score": [.5, .5, .5, .1], "fraud": [False, False, True, True]})
+        assert np.isclose(got, want), (
+            f"{change}, k={k}: expected {want:.4f}, got {got:.4f}. The value must not depend on row order, score units, day numbers or repeated rows"
+        )
+    assert days.equals(fraud.random_scored_days(seed=seed, n_days=20, n_transactions=400)), (
+        "card_precision_at_k changed its argument"
+    )
+tied = pd.DataFrame(
+    {"day": 0, "customer_id": [9, 4, 6, 4], "score": [0.5, 0.5, 0.5, 0.1], "fraud": [False, False, True, True]}
+)
 for k, want in {1: 1.0, 2: 1.0, 3: 2 / 3, 50: 2 / 3}.items():
     got = card_precision_at_k(tied, k)
-    assert np.isclose(got, want), f"three cards with equal scores, k={k}: expected {want:.3f}, got {got}. Ties are opened by customer_id; a card's label comes from any of its rows"
+    assert np.isclose(got, want), (
+        f"three cards with equal scores, k={k}: expected {want:.3f}, got {got}. Ties are opened by customer_id; a card's label comes from any of its rows"
+    )
 for bad_k, bad in ((0, two_days), (1, two_days.iloc[:0])):
     try:
         card_precision_at_k(bad, bad_k)
@@ -445,7 +599,9 @@ for bad_k, bad in ((0, two_days), (1, two_days.iloc[:0])):
 # %%
 k = max(5, transactions["customer_id"].nunique() // 50)
 scored = {name: validation[["day", "customer_id", "fraud"]].assign(score=score) for name, score in scores.items()}
-pd.Series({name: card_precision_at_k(frame, k) for name, frame in scored.items()}, name=f"card precision at {k}").round(3)
+pd.Series({name: card_precision_at_k(frame, k) for name, frame in scored.items()}, name=f"card precision at {k}").round(
+    3
+)
 
 # %%
 daily = {
@@ -453,7 +609,7 @@ daily = {
     for name, frame in scored.items()
 }
 ax = plots.daily_card_precision(daily, k)
-ax.set_title("Validation period");
+_ = ax.set_title("Validation period")
 
 # %% [markdown]
 # ## Task 4: the threshold in money
@@ -461,6 +617,7 @@ ax.set_title("Validation period");
 # An alert costs the bank a review, whether the transaction is fraudulent or not: `review_cost`, which can differ by transaction (a call abroad costs more than a text message). A fraud that nobody looks at costs its amount. Nothing else costs anything.
 #
 # The cheapest threshold is a property of the scores *and* the amounts. Averages lose it: a model that finds many small frauds and misses the large ones has a good recall and a bad balance.
+
 
 # %% nbgrader="solution" grade_id="minimum_cost_threshold"
 def minimum_cost_threshold(
@@ -497,22 +654,31 @@ def minimum_cost_threshold(
     return float(candidates[best]), float(cost[best])
     ### END SOLUTION
 
+
 # %%
-frauds, risk = np.array([True, False, True, False]), np.array([.9, .7, .4, .2])
+frauds, risk = np.array([True, False, True, False]), np.array([0.9, 0.7, 0.4, 0.2])
 minimum_cost_threshold(frauds, risk, amount=np.array([100.0, 20.0, 60.0, 5.0]), review_cost=10.0)
 
 # %% nbgrader="test" grade_id="test_minimum_cost_threshold" points=3
 """Three reviews at 10 are cheaper than losing 60; reviews at 200 are not worth any alert."""
 amounts = np.array([100.0, 20.0, 60.0, 5.0])
 for review_cost, (want_threshold, want_cost), why in (
-    (10.0, (.4, 30.0), "alerts on .9, .7 and .4 cost three reviews and miss nothing"),
-    (40.0, (.9, 100.0), "one review and a missed fraud of 60: an alert on a fraud costs its review too"),
+    (10.0, (0.4, 30.0), "alerts on .9, .7 and .4 cost three reviews and miss nothing"),
+    (40.0, (0.9, 100.0), "one review and a missed fraud of 60: an alert on a fraud costs its review too"),
     (200.0, (np.inf, 160.0), "no alert pays: the threshold is inf, and both frauds are lost"),
-    (np.array([10.0, 90.0, 10.0, 10.0]), (.9, 70.0), "reaching .4 means paying the 90 at .7: review costs differ by transaction"),
+    (
+        np.array([10.0, 90.0, 10.0, 10.0]),
+        (0.9, 70.0),
+        "reaching .4 means paying the 90 at .7: review costs differ by transaction",
+    ),
 ):
     threshold, cost = minimum_cost_threshold(frauds, risk, amounts, review_cost)
     assert np.isclose(cost, want_cost), f"review_cost={review_cost}: expected cost {want_cost}, got {cost}: {why}"
-    assert threshold == want_threshold, f"review_cost={review_cost}: expected threshold {want_threshold}, got {threshold}: {why}"
+    assert threshold == want_threshold, (
+        f"review_cost={review_cost}: expected threshold {want_threshold}, got {threshold}: {why}"
+    )
+
+
 ### BEGIN HIDDEN TESTS
 def total_cost(threshold, fraud, score, amount, review_cost):
     alert = score >= threshold
@@ -527,26 +693,41 @@ def cheapest(fraud, score, amount, review_cost):
 
 
 rng = np.random.default_rng(3)
-for n, levels, share in ((1, 3, 1.0), (30, 5, .3), (200, 12, .1), (400, 400, .05), (200, 8, 0.0), (60, 7, 1.0)):
+for n, levels, share in ((1, 3, 1.0), (30, 5, 0.3), (200, 12, 0.1), (400, 400, 0.05), (200, 8, 0.0), (60, 7, 1.0)):
     for draw in range(4):
         fraud_drawn = rng.random(n) < share
         score_drawn = rng.integers(0, levels, n) * 3.5 - 8 + 4 * fraud_drawn  # equal scores, not probabilities
-        amount_drawn = rng.integers(0, 300, n).astype(float)  # whole numbers: equal costs are exactly equal
-        review_drawn = rng.integers(1, 40, n).astype(float) if draw % 2 else float(rng.integers(1, 60))
+        # Whole numbers: equal costs are exactly equal. In draw 3 every amount is one review or two, so that many are.
+        amount_drawn = rng.integers(0, 300, n).astype(float) if draw < 3 else rng.integers(1, 3, n) * 20.0
+        review_drawn = (
+            rng.integers(1, 40, n).astype(float) if draw == 1 else float(rng.integers(1, 60)) if draw < 3 else 20.0
+        )
         want_threshold, want_cost = cheapest(fraud_drawn, score_drawn, amount_drawn, review_drawn)
         before = fraud_drawn.copy(), score_drawn.copy(), amount_drawn.copy()
         threshold, cost = minimum_cost_threshold(fraud_drawn, score_drawn, amount_drawn, review_drawn)
-        assert all(np.array_equal(a, b) for a, b in zip(before, (fraud_drawn, score_drawn, amount_drawn))), "the arrays were changed"
-        assert np.isclose(cost, want_cost), f"{n} rows, {levels} score levels: cost {cost}, brute force finds {want_cost}"
+        assert all(
+            np.array_equal(a, b) for a, b in zip(before, (fraud_drawn, score_drawn, amount_drawn), strict=True)
+        ), "the arrays were changed"
+        assert np.isclose(cost, want_cost), (
+            f"{n} rows, {levels} score levels: cost {cost}, brute force finds {want_cost}"
+        )
         paid = total_cost(threshold, fraud_drawn, score_drawn, amount_drawn, review_drawn)
-        assert np.isclose(paid, want_cost), f"{n} rows, {levels} score levels: alerting at {threshold} costs {paid}, not the {cost} that was returned: equal scores cannot be separated, and score >= threshold alerts"
-        assert threshold == want_threshold, f"{n} rows, {levels} score levels: threshold {threshold}, the highest of the cheapest is {want_threshold}"
+        assert np.isclose(paid, want_cost), (
+            f"{n} rows, {levels} score levels: alerting at {threshold} costs {paid}, not the {cost} that was returned: equal scores cannot be separated, and score >= threshold alerts"
+        )
+        assert threshold == want_threshold, (
+            f"{n} rows, {levels} score levels: threshold {threshold}, the highest of the cheapest is {want_threshold}"
+        )
         shuffle = rng.permutation(n)
         review_shuffled = review_drawn[shuffle] if np.ndim(review_drawn) else review_drawn
-        assert minimum_cost_threshold(fraud_drawn[shuffle], score_drawn[shuffle], amount_drawn[shuffle], review_shuffled) == (threshold, cost), "the order of rows must not matter"
+        assert minimum_cost_threshold(
+            fraud_drawn[shuffle], score_drawn[shuffle], amount_drawn[shuffle], review_shuffled
+        ) == (threshold, cost), "the order of rows must not matter"
         in_cents = minimum_cost_threshold(fraud_drawn, score_drawn, amount_drawn * 100, np.asarray(review_drawn) * 100)
-        assert in_cents[0] == threshold and np.isclose(in_cents[1], cost * 100), "costs in cents: same threshold, 100 times the cost"
-for bad in (([], [], []), ([True], [.2, .3], [1.0, 2.0])):
+        assert in_cents[0] == threshold and np.isclose(in_cents[1], cost * 100), (
+            "costs in cents: same threshold, 100 times the cost"
+        )
+for bad in (([], [], []), ([True], [0.2, 0.3], [1.0, 2.0])):
     try:
         minimum_cost_threshold(*(np.array(values) for values in bad), 1.0)
     except ValueError:
@@ -567,6 +748,7 @@ no_alert = validation.loc[validation["fraud"], "amount"].sum()
 print(f"Alert nobody: {no_alert:,.0f}. Alert everybody: {REVIEW_COST * len(validation):,.0f}.")
 pd.DataFrame(money, index=["threshold", "cost"]).T.round(4)
 
+
 # %%
 def costs_at(thresholds: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Total cost on the validation period at each threshold, currency units."""
@@ -580,7 +762,7 @@ curves = {name: costs_at(thresholds, score) for name, score in scores.items()}
 ax = plots.cost_curve(thresholds, curves, unit="currency units, whole period")
 ax.axhline(no_alert, color="#767676", linewidth=1)
 ax.annotate("alert nobody", (0.6, no_alert), xytext=(0, 4), textcoords="offset points")
-ax.set_title("The grid shows the shape; the exact minimum is between its points");
+_ = ax.set_title("The grid shows the shape; the exact minimum is between its points")
 
 # %% [markdown]
 # ## Task 5: resampling changes the probabilities
@@ -588,6 +770,7 @@ ax.set_title("The grid shows the shape; the exact minimum is between its points"
 # SMOTE invents minority rows between neighbours. Done before the split, a held-out fraud's neighbours are its own children, and the estimate is fiction (the module's lesson shows an average precision of 1). Done inside each fold it is honest, and still one thing is broken: the model has learnt a world with many more frauds, so its probabilities are far too high. A threshold in money needs probabilities, so they are recalibrated on rows that were **not** resampled.
 #
 # Which classifier you train is your decision.
+
 
 # %% nbgrader="solution" grade_id="smote_out_of_fold"
 def smote_out_of_fold(
@@ -615,11 +798,13 @@ def smote_out_of_fold(
     result = pd.DataFrame({"raw": np.nan, "calibrated": np.nan}, index=range(len(fraud)))
     for held_out in np.unique(fold):
         inside, outside = fold != held_out, fold == held_out
-        model = Pipeline([
-            ("scale", StandardScaler()),
-            ("smote", SMOTE(sampling_strategy=ratio, random_state=seed)),
-            ("classify", LogisticRegression(max_iter=1000)),
-        ])
+        model = Pipeline(
+            [
+                ("scale", StandardScaler()),
+                ("smote", SMOTE(sampling_strategy=ratio, random_state=seed)),
+                ("classify", LogisticRegression(max_iter=1000)),
+            ]
+        )
         # Each inner fold is resampled for training and left as it is for calibration.
         inner = StratifiedKFold(4, shuffle=True, random_state=seed)
         calibrated = CalibratedClassifierCV(model, method="sigmoid", cv=inner)
@@ -629,50 +814,85 @@ def smote_out_of_fold(
     return result
     ### END SOLUTION
 
+
 # %%
 rng = np.random.default_rng(1)
-toy_fraud = rng.random(1500) < .08
-toy_features = rng.normal(size=(1500, 3)) * [1, 50, .02] + np.outer(toy_fraud, [1.2, 40, 0])
+toy_fraud = rng.random(1500) < 0.08
+toy_features = rng.normal(size=(1500, 3)) * [1, 50, 0.02] + np.outer(toy_fraud, [1.2, 40, 0])
 toy_fold = np.arange(1500) % 3
 toy = smote_out_of_fold(toy_features, toy_fraud, toy_fold)
 toy.groupby(toy_fraud).mean().round(3)
 
 # %% nbgrader="test" grade_id="test_smote_out_of_fold" points=4
 """Nothing is learnt from a row's own fold; raw probabilities are too high, calibrated ones are not."""
-assert list(toy.columns) == ["raw", "calibrated"] and len(toy) == 1500, f"return columns raw and calibrated and one row per transaction, got {list(toy.columns)} and {len(toy)} rows"
-assert np.isfinite(toy.to_numpy(float)).all() and toy.min().min() >= 0 and toy.max().max() <= 1, "probabilities must be finite and in [0, 1]"
-assert toy["raw"].mean() > 1.5 * toy_fraud.mean(), f"mean raw probability {toy['raw'].mean():.3f} at a prevalence of {toy_fraud.mean():.3f}: was anything resampled?"
-assert abs(toy["calibrated"].mean() / toy_fraud.mean() - 1) < .2, f"mean calibrated probability {toy['calibrated'].mean():.3f}, prevalence {toy_fraud.mean():.3f}: is the calibration learnt from resampled rows?"
+assert list(toy.columns) == ["raw", "calibrated"] and len(toy) == 1500, (
+    f"return columns raw and calibrated and one row per transaction, got {list(toy.columns)} and {len(toy)} rows"
+)
+assert np.isfinite(toy.to_numpy(float)).all() and toy.min().min() >= 0 and toy.max().max() <= 1, (
+    "probabilities must be finite and in [0, 1]"
+)
+assert toy["raw"].mean() > 1.5 * toy_fraud.mean(), (
+    f"mean raw probability {toy['raw'].mean():.3f} at a prevalence of {toy_fraud.mean():.3f}: was anything resampled?"
+)
+assert abs(toy["calibrated"].mean() / toy_fraud.mean() - 1) < 0.2, (
+    f"mean calibrated probability {toy['calibrated'].mean():.3f}, prevalence {toy_fraud.mean():.3f}: is the calibration learnt from resampled rows?"
+)
+
+
 ### BEGIN HIDDEN TESTS
 def same_probabilities(features, fraud, rows, why):
     got = smote_out_of_fold(features, fraud, toy_fold).loc[rows]
-    assert np.allclose(got, toy.loc[rows], atol=2e-3), f"{why}: probabilities moved by up to {np.abs(got - toy.loc[rows]).to_numpy().max():.3f}"
+    assert np.allclose(got, toy.loc[rows], atol=2e-3), (
+        f"{why}: probabilities moved by up to {np.abs(got - toy.loc[rows]).to_numpy().max():.3f}"
+    )
 
 
 held_out = np.flatnonzero(toy_fold == 0)
 relabelled = toy_fraud.copy()
 relabelled[held_out] = np.random.default_rng(2).permutation(toy_fraud[held_out])
-same_probabilities(toy_features, relabelled, held_out, "the labels of fold 0 must not influence the probabilities of fold 0: resampling, model and calibration see the other folds only")
+same_probabilities(
+    toy_features,
+    relabelled,
+    held_out,
+    "the labels of fold 0 must not influence the probabilities of fold 0: resampling, model and calibration see the other folds only",
+)
 moved = toy_features.copy()
 moved[held_out[0]] = [1e4, -1e6, 1e3]
-same_probabilities(moved, toy_fraud, held_out[1:], "one held-out row's features must not influence other held-out rows: is the scaler fitted on all rows?")
-same_probabilities(toy_features * [1000, .01, 7], toy_fraud, np.arange(1500), "units of the features must not matter: standardise before SMOTE")
+same_probabilities(
+    moved,
+    toy_fraud,
+    held_out[1:],
+    "one held-out row's features must not influence other held-out rows: is the scaler fitted on all rows?",
+)
+same_probabilities(
+    toy_features * [1000, 0.01, 7],
+    toy_fraud,
+    np.arange(1500),
+    "units of the features must not matter: standardise before SMOTE",
+)
 given = toy_features.copy(), toy_fraud.copy(), toy_fold.copy()
 again = smote_out_of_fold(toy_features, toy_fraud, toy_fold)
 assert np.allclose(again, toy), "the same arguments must give the same result"
-assert all(np.array_equal(a, b) for a, b in zip(given, (toy_features, toy_fraud, toy_fold))), "the arrays were changed"
+assert all(np.array_equal(a, b) for a, b in zip(given, (toy_features, toy_fraud, toy_fold), strict=True)), (
+    "the arrays were changed"
+)
 cards = fraud.handbook_features(fraud.simulate(300, 600, 60, seed=4)).query("day >= 38")
 cards = cards[cards["fraud"] | (cards["transaction_id"] % 2 == 0)]
 y = cards["fraud"].to_numpy()
 honest = smote_out_of_fold(cards[fraud.HANDBOOK_FEATURES].to_numpy(float), y, cards["customer_id"].to_numpy() % 3)
 for column in ("raw", "calibrated"):
     ap = average_precision_score(y, honest[column])
-    assert ap > .30, f"{column}: average precision {ap:.3f} on held-out cards, at least .30 is reached by a logistic regression"
-    assert ap < .93, f"{column}: average precision {ap:.3f} on held-out cards is too good to be true: what does the model see of the held-out fold?"
+    assert ap > 0.65, f"{column}: average precision {ap:.3f} on held-out cards, a logistic regression reaches .8"
+    assert ap < 0.93, (
+        f"{column}: average precision {ap:.3f} on held-out cards is too good to be true: what does the model see of the held-out fold?"
+    )
 raw_error, brier = brier_score_loss(y, honest["raw"]), brier_score_loss(y, honest["calibrated"])
-assert brier < min(.8 * raw_error, y.mean() * (1 - y.mean())), f"Brier score {brier:.4f} after recalibration, {raw_error:.4f} before, {y.mean() * (1 - y.mean()):.4f} for a constant: recalibration must beat both"
+constant = y.mean() * (1 - y.mean())
+assert brier < min(0.98 * raw_error, 0.7 * constant), (
+    f"Brier score {brier:.4f} after recalibration, {raw_error:.4f} before, {constant:.4f} for a constant: recalibration must beat both"
+)
 ece = evaluation.expected_calibration_error(y, honest["calibrated"], strategy="quantile")
-assert ece < .02, f"expected calibration error {ece:.4f} over ten groups of equal size, below .02 is expected"
+assert ece < 0.02, f"expected calibration error {ece:.4f} over ten groups of equal size, below .02 is expected"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -681,13 +901,14 @@ assert ece < .02, f"expected calibration error {ece:.4f} over ten groups of equa
 # %%
 X, y = train[FEATURES].fillna({"customer_recency_hours": 720.0}).to_numpy(), train["fraud"].to_numpy()
 resampled = smote_out_of_fold(X, y, train["customer_id"].to_numpy() % 3)
-table_of_probabilities = evaluation.ModelEvaluator().table(y, {"resampled": resampled["raw"], "recalibrated": resampled["calibrated"]})
+table_of_probabilities = evaluation.ModelEvaluator().table(
+    y, {"resampled": resampled["raw"], "recalibrated": resampled["calibrated"]}
+)
 table_of_probabilities[["roc_auc", "average_precision", "brier", "ece"]].round(4)
 
 # %%
 ax = plots.reliability(y, {"resampled": resampled["raw"], "recalibrated": resampled["calibrated"]})
-ax.set_title("Out-of-fold probabilities on the training period");
-
+_ = ax.set_title("Out-of-fold probabilities on the training period")
 # %% [markdown]
 # The ranking barely moves and the probabilities move by an order of magnitude. A model without resampling needs neither step: compare its average precision and Brier score with these before you reach for SMOTE. From here on the lab uses XGBoost on the data as they are.
 
@@ -695,13 +916,16 @@ ax.set_title("Out-of-fold probabilities on the training period");
 # ## Training on SageMaker
 #
 # `src/train.py` runs in AWS's XGBoost container: it reads two channels, trains, and writes the model and its metrics. The data goes to Amazon S3, the job is started with the SageMaker SDK's `ModelTrainer`.
+#
+# The validation period of the earlier split lies inside the later training period, so it is no validation any more. The job gets a fifth of the cards instead: that tells whether the job went well, not how the model will do next week.
 
 # %%
 aws = connect(lab="fraud")
 print(aws, aws.instance_type("training"))
 work = Path(mkdtemp(prefix="fraud-lab-"))
 uris = {}
-for channel, rows in {"train": train, "validation": validation}.items():
+fifth = train["customer_id"] % 5 == 0
+for channel, rows in {"train": train[~fifth], "validation": train[fifth]}.items():
     (work / channel).mkdir()
     rows[["fraud", *FEATURES]].astype({"fraud": int}).to_csv(work / channel / "rows.csv", index=False)
     uris[channel] = aws.upload(work / channel, f"data/{channel}")
@@ -719,14 +943,20 @@ trainer = ModelTrainer(
     hyperparameters={"max_depth": 4, "eta": 0.1, "subsample": 0.8, "num_round": 150, "seed": SEED},
     stopping_condition=StoppingCondition(max_runtime_in_seconds=1800),
     output_data_config=OutputDataConfig(s3_output_path=f"s3://{aws.bucket}/course/fraud/models"),
-    base_job_name=job_prefix, sagemaker_session=aws.sdk_session(), role=aws.role,
+    base_job_name=job_prefix,
+    sagemaker_session=aws.sdk_session(),
+    role=aws.role,
 )
 trainer.train(
-    input_data_config=[InputData(channel_name=name, data_source=uri) for name, uri in uris.items()], wait=True, logs=False
+    input_data_config=[InputData(channel_name=name, data_source=uri) for name, uri in uris.items()],
+    wait=True,
+    logs=False,
 )
 
 # %%
-latest = aws.sagemaker.list_training_jobs(NameContains=job_prefix, SortBy="CreationTime", SortOrder="Descending", MaxResults=1)
+latest = aws.sagemaker.list_training_jobs(
+    NameContains=job_prefix, SortBy="CreationTime", SortOrder="Descending", MaxResults=1
+)
 job = aws.sagemaker.describe_training_job(TrainingJobName=latest["TrainingJobSummaries"][0]["TrainingJobName"])
 artifact = aws.download(job["ModelArtifacts"]["S3ModelArtifacts"], work / "trained.tar.gz")
 shutil.unpack_archive(artifact, work / "model", filter="data")
@@ -740,15 +970,18 @@ print(job["TrainingJobStatus"], job["SecondaryStatus"], (work / "model" / "metri
 #
 # A model answers anything: a column in the wrong place, a string that parses, a missing value that XGBoost quietly sends to its default branch. The schema turns each of these into an error that names the row and the column. It says, for each feature, the smallest and the largest allowed value and whether `null` is allowed.
 
+
 # %% tags=["setup"]
 def feature_limits(name: str) -> dict:
     """Allowed values of a feature in a request."""
     largest = 1.0 if "risk" in name else 1_000_000.0
     return {"minimum": 0.0, "maximum": largest, "nullable": name == "customer_recency_hours"}
 
+
 # %%
 SCHEMA = {name: feature_limits(name) for name in FEATURES}
 pd.DataFrame(SCHEMA).T.head(4)
+
 
 # %% nbgrader="solution" grade_id="parse_request"
 def parse_request(body: str | bytes, content_type: str, schema: dict[str, dict]) -> pd.DataFrame:
@@ -789,9 +1022,12 @@ def parse_request(body: str | bytes, content_type: str, schema: dict[str, dict])
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"instances[{number}].{column} must be a finite number, got {value!r}")
             if not rule["minimum"] <= value <= rule["maximum"]:
-                raise ValueError(f"instances[{number}].{column} is {value}, allowed is {rule['minimum']} to {rule['maximum']}")
+                raise ValueError(
+                    f"instances[{number}].{column} is {value}, allowed is {rule['minimum']} to {rule['maximum']}"
+                )
     return pd.DataFrame(instances, columns=list(schema)).astype("float64")
     ### END SOLUTION
+
 
 # %%
 small_schema = {
@@ -802,10 +1038,14 @@ parse_request('{"instances": [{"customer_recency_hours": null, "amount": 12}]}',
 
 # %% nbgrader="test" grade_id="test_parse_request" points=2
 """What is valid arrives in the schema's order; what is not raises a ValueError that names the column."""
-parsed = parse_request('{"instances": [{"customer_recency_hours": null, "amount": 12}]}', "application/json", small_schema)
+parsed = parse_request(
+    '{"instances": [{"customer_recency_hours": null, "amount": 12}]}', "application/json", small_schema
+)
 assert list(parsed.columns) == list(small_schema), f"columns must be in the schema's order, got {list(parsed.columns)}"
 assert (parsed.dtypes == "float64").all(), f"all columns must be float64, got {parsed.dtypes.to_dict()}"
-assert parsed["amount"].tolist() == [12.0] and parsed["customer_recency_hours"].isna().all(), "null becomes NaN, 12 becomes 12.0"
+assert parsed["amount"].tolist() == [12.0] and parsed["customer_recency_hours"].isna().all(), (
+    "null becomes NaN, 12 becomes 12.0"
+)
 
 
 def refused(body, why, column=None, content_type="application/json", schema=small_schema):
@@ -818,34 +1058,81 @@ def refused(body, why, column=None, content_type="application/json", schema=smal
 
 
 refused('{"instances": [{"amount": 12}]}', "a column is missing", "customer_recency_hours")
-refused('{"instances": [{"amount": "12", "customer_recency_hours": 1}]}', "a string is no number, even one that parses", "amount")
-refused('{"instances": [{"amount": -1, "customer_recency_hours": 1}]}', "a negative amount is outside the limits", "amount")
+refused(
+    '{"instances": [{"amount": "12", "customer_recency_hours": 1}]}',
+    "a string is no number, even one that parses",
+    "amount",
+)
+refused(
+    '{"instances": [{"amount": -1, "customer_recency_hours": 1}]}', "a negative amount is outside the limits", "amount"
+)
 refused("12,1", "CSV is not JSON", content_type="text/csv")
 ### BEGIN HIDDEN TESTS
 wide = {name: {"minimum": -2.0, "maximum": 9.5, "nullable": name in "bd"} for name in "abcd"}
 good = [{"d": 9.5, "c": 0, "b": None, "a": -2}, {"a": 1, "b": 2.5, "c": 3, "d": None}]
 before = json.dumps(wide)
+
+
+def accepted(body, content_type):
+    try:
+        return parse_request(body, content_type, wide)
+    except ValueError as error:
+        raise AssertionError(f"a valid request with content type {content_type} was refused: {error}") from error
+
+
 for content_type in ("application/json", "application/json; charset=utf-8", "Application/JSON"):
     for body in (json.dumps({"instances": good}), json.dumps({"instances": good}).encode()):
-        got = parse_request(body, content_type, wide)
+        got = accepted(body, content_type)
         want = np.array([[-2, np.nan, 0, 9.5], [1, 2.5, 3, np.nan]])
-        assert list(got.columns) == list(wide) and (got.dtypes == "float64").all(), f"{content_type}: columns in the schema's order, float64"
-        assert np.allclose(got.to_numpy(), want, equal_nan=True), f"{content_type}: limits and null are allowed values; expected {want.tolist()}, got {got.to_numpy().tolist()}"
-all_null = parse_request(json.dumps({"instances": [{"a": 1, "b": None, "c": 1, "d": None}]}), "application/json", wide)
+        assert list(got.columns) == list(wide) and (got.dtypes == "float64").all(), (
+            f"{content_type}: columns in the schema's order, float64"
+        )
+        assert np.allclose(got.to_numpy(), want, equal_nan=True), (
+            f"{content_type}: limits and null are allowed values; expected {want.tolist()}, got {got.to_numpy().tolist()}"
+        )
+all_null = accepted(json.dumps({"instances": [{"a": 1, "b": None, "c": 1, "d": None}]}), "application/json")
 assert (all_null.dtypes == "float64").all(), "a column of nulls is float64 too"
 assert json.dumps(wide) == before, "the schema was changed"
 for column, value, why in (
-    ("a", None, "null where it is not allowed"), ("c", True, "a boolean is no number"), ("b", "2", "a string is no number"),
-    ("d", 9.6, "above the maximum"), ("a", -2.1, "below the minimum"), ("c", float("nan"), "Python's json reads NaN"),
-    ("b", float("inf"), "Python's json reads Infinity"), ("c", [1], "a list is no number"), ("a", "", "an empty string is no number"),
+    ("a", None, "null where it is not allowed"),
+    ("c", True, "a boolean is no number"),
+    ("b", "2", "a string is no number"),
+    ("d", 9.6, "above the maximum"),
+    ("a", -2.1, "below the minimum"),
+    ("c", float("nan"), "Python's json reads NaN"),
+    ("b", float("inf"), "Python's json reads Infinity"),
+    ("c", [1], "a list is no number"),
+    ("a", "", "an empty string is no number"),
 ):
     for place in (0, 1):
         rows = [dict(row) for row in good]
         rows[place][column] = value
         refused(json.dumps({"instances": rows}), f"{why}, in row {place}", column, schema=wide)
-refused(json.dumps({"instances": [{**good[0], "extra_column": 1}]}), "a column that the schema does not know", "extra_column", schema=wide)
-refused(json.dumps({"instances": [good[0], {"a": 1, "b": 1, "c": 1}]}), "a column missing in the second row", "d", schema=wide)
-for body in ('{"instances": []}', "[]", "{}", "null", '{"instances": 3}', '{"instances": {"a": 1}}', '{"instances": [[1, 2, 3, 4]]}', '{"instances": [', "", "3"):
+refused(
+    json.dumps({"instances": [{**good[0], "extra_column": 1}]}),
+    "a column that the schema does not know",
+    "extra_column",
+    schema=wide,
+)
+refused(
+    json.dumps({"instances": [good[0], {"a": 1, "b": 1, "c": 1}]}),
+    "a column missing in the second row",
+    "d",
+    schema=wide,
+)
+refused(json.dumps({"instances": good}), "JSON that calls itself CSV", content_type="text/csv", schema=wide)
+for body in (
+    '{"instances": []}',
+    "[]",
+    "{}",
+    "null",
+    '{"instances": 3}',
+    '{"instances": {"a": 1}}',
+    '{"instances": [[1, 2, 3, 4]]}',
+    '{"instances": [',
+    "",
+    "3",
+):
     refused(body, f"the body {body!r}", schema=wide)
 ### END HIDDEN TESTS
 
@@ -853,6 +1140,7 @@ for body in ('{"instances": []}', "[]", "{}", "null", '{"instances": 3}', '{"ins
 # ### 6b. An answer that explains itself
 #
 # The team asks why a card is on its list. SHAP values of a tree model are exact: with the base value they add up to the margin, the log-odds before the sigmoid. They do not add up to the probability. The XGBoost container has no `shap` package; the booster computes the values itself.
+
 
 # %% nbgrader="solution" grade_id="predict_with_reasons"
 def predict_with_reasons(rows: pd.DataFrame, booster: xgb.Booster, top: int = 3) -> list[dict]:
@@ -879,22 +1167,32 @@ def predict_with_reasons(rows: pd.DataFrame, booster: xgb.Booster, top: int = 3)
     margins = booster.predict(matrix, output_margin=True)
     values = booster.predict(matrix, pred_contribs=True)
     answers = []
-    for margin, value in zip(margins.astype(float), values.astype(float)):
-        contributions = dict(zip(names, value[:-1].tolist()))
+    for margin, value in zip(margins.astype(float), values.astype(float), strict=True):
+        contributions = dict(zip(names, value[:-1].tolist(), strict=True))
         raising = sorted((name for name in names if contributions[name] > 0), key=contributions.get, reverse=True)
-        answers.append({
-            "probability": float(1 / (1 + np.exp(-margin))), "margin": float(margin), "base": float(value[-1]),
-            "contributions": contributions, "reasons": raising[:top],
-        })
+        answers.append(
+            {
+                "probability": float(1 / (1 + np.exp(-margin))),
+                "margin": float(margin),
+                "base": float(value[-1]),
+                "contributions": contributions,
+                "reasons": raising[:top],
+            }
+        )
     return answers
     ### END SOLUTION
 
+
 # %%
 rng = np.random.default_rng(0)
-small_rows = pd.DataFrame({"amount": rng.uniform(0, 300, 500), "terminal_risk_7d": rng.uniform(0, 1, 500), "hour": rng.uniform(0, 24, 500)})
+small_rows = pd.DataFrame(
+    {"amount": rng.uniform(0, 300, 500), "terminal_risk_7d": rng.uniform(0, 1, 500), "hour": rng.uniform(0, 24, 500)}
+)
 small_label = small_rows["amount"] / 300 + small_rows["terminal_risk_7d"] > 1.4
 small_booster = xgb.train(
-    {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}, xgb.DMatrix(small_rows, label=small_label), num_boost_round=20
+    {"objective": "binary:logistic", "max_depth": 3, "nthread": 1},
+    xgb.DMatrix(small_rows, label=small_label),
+    num_boost_round=20,
 )
 predict_with_reasons(small_rows.head(1), small_booster)
 
@@ -902,33 +1200,63 @@ predict_with_reasons(small_rows.head(1), small_booster)
 """Base and contributions add up to the margin, the sigmoid of the margin is the probability."""
 answers = predict_with_reasons(small_rows.head(40), small_booster)
 assert isinstance(answers, list) and len(answers) == 40, "one dict per row"
-json.dumps(answers)
+plain = all(type(answer[name]) is float for answer in answers for name in ("probability", "margin", "base"))
+assert plain and all(type(value) is float for value in answers[0]["contributions"].values()), (
+    "numbers must be Python floats: json.dumps refuses NumPy's"
+)
 for answer in answers:
     total = answer["base"] + sum(answer["contributions"].values())
-    assert np.isclose(total, answer["margin"], atol=1e-3), f"base and contributions add up to {total:.4f}, the margin is {answer['margin']:.4f}: both are log-odds"
-    assert np.isclose(answer["probability"], 1 / (1 + np.exp(-answer["margin"])), atol=1e-5), "the probability is the sigmoid of the margin"
-    assert set(answer["contributions"]) == set(small_rows.columns), f"one contribution per feature and no other, got {sorted(answer['contributions'])}"
-    assert all(answer["contributions"][name] > 0 for name in answer["reasons"]), "a reason raises the risk: its SHAP value is positive"
+    assert np.isclose(total, answer["margin"], atol=1e-3), (
+        f"base and contributions add up to {total:.4f}, the margin is {answer['margin']:.4f}: both are log-odds"
+    )
+    assert np.isclose(answer["probability"], 1 / (1 + np.exp(-answer["margin"])), atol=1e-5), (
+        "the probability is the sigmoid of the margin"
+    )
+    assert set(answer["contributions"]) == set(small_rows.columns), (
+        f"one contribution per feature and no other, got {sorted(answer['contributions'])}"
+    )
+    assert all(answer["contributions"][name] > 0 for name in answer["reasons"]), (
+        "a reason raises the risk: its SHAP value is positive"
+    )
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(9)
-shap_rows = pd.DataFrame(rng.normal(size=(600, 5)), columns=["e", "b", "a", "d", "c"]).mask(rng.random((600, 5)) < .05)
-shap_label = (shap_rows["e"].fillna(0) * shap_rows["b"].fillna(0) + shap_rows["a"].fillna(-1) + rng.normal(scale=.3, size=600)) > .8
-shap_booster = xgb.train({"objective": "binary:logistic", "max_depth": 4, "nthread": 1}, xgb.DMatrix(shap_rows, label=shap_label), num_boost_round=30)
+shap_rows = pd.DataFrame(rng.normal(size=(600, 5)), columns=["e", "b", "a", "d", "c"]).mask(rng.random((600, 5)) < 0.05)
+shap_label = (
+    shap_rows["e"].fillna(0) * shap_rows["b"].fillna(0) + shap_rows["a"].fillna(-1) + rng.normal(scale=0.3, size=600)
+) > 0.8
+shap_booster = xgb.train(
+    {"objective": "binary:logistic", "max_depth": 4, "nthread": 1},
+    xgb.DMatrix(shap_rows, label=shap_label),
+    num_boost_round=30,
+)
 shap_matrix = xgb.DMatrix(shap_rows.head(60))
 exact, probabilities = shap_booster.predict(shap_matrix, pred_contribs=True), shap_booster.predict(shap_matrix)
 given = shap_rows.copy()
-for change, same in {"as given": shap_rows, "columns in another order": shap_rows[["a", "b", "c", "d", "e"]], "another index": shap_rows.set_axis(range(9, 609))}.items():
+for change, same in {
+    "as given": shap_rows,
+    "columns in another order": shap_rows[["a", "b", "c", "d", "e"]],
+    "another index": shap_rows.set_axis(range(9, 609)),
+}.items():
     for top in (2, 9):
         answers = predict_with_reasons(same.head(60), shap_booster, top)
-        json.dumps(answers)
         for answer, values, probability in zip(answers, exact, probabilities, strict=True):
-            want = dict(zip(shap_rows.columns, values[:-1].astype(float)))
-            assert np.isclose(answer["probability"], probability, atol=1e-5), f"{change}: probability {answer['probability']:.4f}, the model says {probability:.4f}"
-            assert np.isclose(answer["base"], values[-1], atol=1e-4), f"{change}: base {answer['base']:.4f}, expected {values[-1]:.4f}"
-            assert all(np.isclose(answer["contributions"][name], want[name], atol=1e-4) for name in want), f"{change}: contributions are not the SHAP values of these features"
-            assert np.isclose(answer["base"] + sum(answer["contributions"].values()), answer["margin"], atol=1e-3), f"{change}: they must add up to the margin"
+            want = dict(zip(shap_rows.columns, values[:-1].astype(float), strict=True))
+            assert np.isclose(answer["probability"], probability, atol=1e-5), (
+                f"{change}: probability {answer['probability']:.4f}, the model says {probability:.4f}"
+            )
+            assert np.isclose(answer["base"], values[-1], atol=1e-4), (
+                f"{change}: base {answer['base']:.4f}, expected {values[-1]:.4f}"
+            )
+            assert all(np.isclose(answer["contributions"][name], want[name], atol=1e-4) for name in want), (
+                f"{change}: contributions are not the SHAP values of these features"
+            )
+            assert np.isclose(answer["base"] + sum(answer["contributions"].values()), answer["margin"], atol=1e-3), (
+                f"{change}: they must add up to the margin"
+            )
             ranked = sorted((name for name in want if want[name] > 0), key=want.get, reverse=True)[:top]
-            assert list(answer["reasons"]) == ranked, f"{change}, top={top}: reasons {answer['reasons']}, expected {ranked}: only features that raise the risk, the strongest first"
+            assert list(answer["reasons"]) == ranked, (
+                f"{change}, top={top}: reasons {answer['reasons']}, expected {ranked}: only features that raise the risk, the strongest first"
+            )
 assert shap_rows.equals(given), "rows were changed"
 assert len(predict_with_reasons(shap_rows.tail(1), shap_booster)) == 1, "a request of one row has one answer"
 ### END HIDDEN TESTS
@@ -938,8 +1266,7 @@ sample = test.sample(min(len(test), 1500), random_state=SEED)
 explained = predict_with_reasons(sample[FEATURES], booster)
 contributions = pd.DataFrame([answer["contributions"] for answer in explained])[FEATURES]
 ax = plots.shap_beeswarm(contributions.to_numpy(), sample[FEATURES])
-ax.set_title("1,500 transactions of the test period");
-
+_ = ax.set_title(f"{len(sample):,} transactions of the test period")
 # %% [markdown]
 # ### From the notebook to the container
 #
@@ -962,7 +1289,10 @@ scoring.predict_with_reasons(scoring.parse_request(request, "application/json", 
 # %%
 package = deployment.package_model(work / "model", code, work / "model.tar.gz")
 endpoint = deployment.deploy_realtime(
-    aws, aws.name("xgb"), aws.image("xgboost"), aws.upload(package, "models/endpoint"),
+    aws,
+    aws.name("xgb"),
+    aws.image("xgboost"),
+    aws.upload(package, "models/endpoint"),
     environment={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
 )
 answer = json.loads(deployment.invoke(aws, endpoint, request, content_type="application/json"))
@@ -972,6 +1302,7 @@ pd.DataFrame(answer["predictions"])[["probability", "margin", "base", "reasons"]
 # ### 6c. The p99 that a cardholder feels
 #
 # The load generator sends on a schedule, as cardholders do: they don't wait for one another. When the service stalls, the requests scheduled meanwhile wait too. A report that starts its clock when a request is at last *sent* leaves that wait out (coordinated omission), and one that leaves out failures gets better the more requests fail.
+
 
 # %% nbgrader="solution" grade_id="latency_report"
 def latency_report(trace: pd.DataFrame) -> dict[str, float]:
@@ -996,40 +1327,62 @@ def latency_report(trace: pd.DataFrame) -> dict[str, float]:
         raise ValueError("the trace holds no request")
     ok = trace["ok"].to_numpy(bool)
     latency = np.sort(np.where(ok, (trace["done"] - trace["scheduled"]).to_numpy(float) * 1000, np.inf))
-    rank = lambda p: -(-p * len(latency) // 100) - 1
-    return {"p50_ms": float(latency[rank(50)]), "p99_ms": float(latency[rank(99)]), "error_rate": float(np.mean(~ok))}
+    p50, p99 = (float(latency[-(-p * len(latency) // 100) - 1]) for p in (50, 99))
+    return {"p50_ms": p50, "p99_ms": p99, "error_rate": float(np.mean(~ok))}
     ### END SOLUTION
 
+
 # %%
-stall = pd.DataFrame({"scheduled": [0.0, .1, .2, .3], "sent": [0.0, .1, .5, .6], "done": [.02, .5, .52, .63], "ok": [True, True, True, False]})
+stall = pd.DataFrame(
+    {
+        "scheduled": [0.0, 0.1, 0.2, 0.3],
+        "sent": [0.0, 0.1, 0.5, 0.6],
+        "done": [0.02, 0.5, 0.52, 0.63],
+        "ok": [True, True, True, False],
+    }
+)
 latency_report(stall)
 
 # %% nbgrader="test" grade_id="test_latency_report" points=2
 """Latency starts at the schedule, and a failure never answers."""
-given = stall.copy()
 report = latency_report(stall)
-assert stall.equals(given), "latency_report changed its argument"
-assert np.isclose(report["p50_ms"], 320), f"p50: expected 320 ms, got {report['p50_ms']}: sorted latencies from the schedule are 20, 320, 400 and inf, and half of the requests do not exceed 320"
+assert np.isclose(report["p50_ms"], 320), (
+    f"p50: expected 320 ms, got {report['p50_ms']}: sorted latencies from the schedule are 20, 320, 400 and inf, and half of the requests do not exceed 320"
+)
 assert report["p99_ms"] == np.inf, f"p99: one of four requests never answered, expected inf, got {report['p99_ms']}"
-assert np.isclose(report["error_rate"], .25), f"error_rate: expected 0.25, got {report['error_rate']}"
+assert np.isclose(report["error_rate"], 0.25), f"error_rate: expected 0.25, got {report['error_rate']}"
 ### BEGIN HIDDEN TESTS
 for seed, n, failed in ((1, 1000, 9), (2, 1000, 11), (3, 40, 0), (4, 7, 4), (5, 1, 0), (6, 250, 2)):
     rng = np.random.default_rng(seed)
-    scheduled = np.arange(n) * .01 + 50
-    sent = scheduled + rng.exponential(.2, n) * (rng.random(n) < .2)
-    drawn = pd.DataFrame({"scheduled": scheduled, "sent": sent, "done": sent + rng.gamma(2, .01, n), "ok": rng.permutation(n) >= failed})
+    scheduled = np.arange(n) * 0.01 + 50
+    sent = scheduled + rng.exponential(0.2, n) * (rng.random(n) < 0.2)
+    drawn = pd.DataFrame(
+        {"scheduled": scheduled, "sent": sent, "done": sent + rng.gamma(2, 0.01, n), "ok": rng.permutation(n) >= failed}
+    )
     latencies = sorted((row.done - row.scheduled) * 1000 if row.ok else np.inf for row in drawn.itertuples())
-    want = {f"p{p}_ms": next(value for i, value in enumerate(latencies) if (i + 1) * 100 >= p * n) for p in (50, 99)} | {"error_rate": failed / n}
-    for change, same in {"as given": drawn, "shuffled": drawn.sample(frac=1, random_state=0), "another clock": drawn.assign(**drawn[["scheduled", "sent", "done"]] + 1000), "another index": drawn.set_axis(range(3, n + 3))}.items():
+    want = {
+        f"p{p}_ms": next(value for i, value in enumerate(latencies) if (i + 1) * 100 >= p * n) for p in (50, 99)
+    } | {"error_rate": failed / n}
+    given = drawn.copy()
+    for change, same in {
+        "as given": drawn,
+        "shuffled": drawn.sample(frac=1, random_state=0),
+        "another clock": drawn.assign(**drawn[["scheduled", "sent", "done"]] + 1000),
+        "another index": drawn.set_axis(range(3, n + 3)),
+    }.items():
         got = latency_report(same)
         for name in want:
-            assert isinstance(got[name], float) and np.isclose(got[name], want[name], rtol=1e-6), f"{change}, {n} requests, {failed} failed: {name} is {got[name]}, expected {want[name]}"
+            assert isinstance(got[name], float) and np.isclose(got[name], want[name], rtol=1e-6), (
+                f"{change}, {n} requests, {failed} failed: {name} is {got[name]}, expected {want[name]}"
+            )
+    assert drawn.equals(given), "latency_report changed its argument"
 try:
     latency_report(stall.iloc[:0])
     raise AssertionError("an empty trace must raise ValueError")
 except ValueError:
     pass
 ### END HIDDEN TESTS
+
 
 # %%
 def timed_request(scheduled: float, body: str) -> dict:
@@ -1044,7 +1397,9 @@ def timed_request(scheduled: float, body: str) -> dict:
 
 
 n_requests, per_second = (300, 50) if aws.scale == "smoke" else (1000, 50)
-bodies = [json.dumps({"instances": [row]}) for row in json.loads(test[FEATURES].head(n_requests).to_json(orient="records"))]
+bodies = [
+    json.dumps({"instances": [row]}) for row in json.loads(test[FEATURES].head(n_requests).to_json(orient="records"))
+]
 for body in bodies[:20]:
     deployment.invoke(aws, endpoint, body, content_type="application/json")
 schedule = time.perf_counter() + 0.5 + np.arange(len(bodies)) / per_second
@@ -1054,42 +1409,56 @@ with ThreadPoolExecutor(16) as pool:
 latency_report(trace)
 
 # %%
-milliseconds = {"from the schedule": (trace["done"] - trace["scheduled"]) * 1000, "from sending": (trace["done"] - trace["sent"]) * 1000}
+milliseconds = {
+    "from the schedule": (trace["done"] - trace["scheduled"]) * 1000,
+    "from sending": (trace["done"] - trace["sent"]) * 1000,
+}
 ax = plots.latency_ecdf(milliseconds)
-ax.set_title(f"{len(trace)} requests, {per_second} a second");
+_ = ax.set_title(f"{len(trace)} requests, {per_second} a second")
 
 # %% [markdown]
 # Amazon CloudWatch measures the same requests on the other side: `ModelLatency`, in microseconds, is what the container takes. The difference to the client's figure is the network, the queue and the client. Metrics arrive with a delay, so the cell waits until all requests are counted.
 
+
 # %%
 def model_latency(wanted: int, timeout: float = 180) -> dict[str, float]:
-    """ModelLatency of the endpoint since the trace began, in ms, once `wanted` requests are counted."""
+    """ModelLatency of the endpoint in the hours of the trace, in ms, once `wanted` requests are counted."""
     deadline = time.monotonic() + timeout
-    metric = {"Namespace": "AWS/SageMaker", "MetricName": "ModelLatency", "Period": 3600}
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}]
     while True:
-        period = {"StartTime": (trace_started - pd.Timedelta("1h")).to_pydatetime(), "EndTime": (pd.Timestamp.now("UTC") + pd.Timedelta("1h")).to_pydatetime()}
-        counted = aws.cloudwatch.get_metric_statistics(**metric, **period, Dimensions=dimensions, Statistics=["SampleCount", "Average", "Maximum"])["Datapoints"]
-        n = sum(point["SampleCount"] for point in counted)
-        if n >= wanted:
-            break
+        points = aws.cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName="ModelLatency",
+            Dimensions=dimensions,
+            StartTime=(trace_started - pd.Timedelta("1h")).to_pydatetime(),
+            EndTime=(pd.Timestamp.now("UTC") + pd.Timedelta("1h")).to_pydatetime(),
+            Period=3600,
+            Statistics=["SampleCount", "Sum", "Maximum"],
+        )["Datapoints"]
+        requests = sum(point["SampleCount"] for point in points)
+        if requests >= wanted:
+            mean = sum(point["Sum"] for point in points) / requests
+            return {"requests": requests, "mean_ms": mean / 1000, "max_ms": max(p["Maximum"] for p in points) / 1000}
         if time.monotonic() > deadline:
-            raise TimeoutError(f"CloudWatch counted {n:.0f} of {wanted} requests after {timeout:.0f} s")
+            raise TimeoutError(f"CloudWatch counted {requests:.0f} of {wanted} requests after {timeout:.0f} s")
         time.sleep(aws.poll_seconds)
-    tails = aws.cloudwatch.get_metric_statistics(**metric, **period, Dimensions=dimensions, ExtendedStatistics=["p50", "p99"])["Datapoints"]
-    busiest = max(tails, key=lambda point: point["Timestamp"])["ExtendedStatistics"]
-    return {"requests": n, "p50_ms": busiest["p50"] / 1000, "p99_ms": busiest["p99"] / 1000}
 
 
-pd.DataFrame({"client": latency_report(trace), "CloudWatch ModelLatency": model_latency(len(trace))}).round(2)
+from_sending = (trace["done"] - trace["sent"]) * 1000
+client = {"requests": len(trace), "mean_ms": from_sending.mean(), "max_ms": from_sending.max()}
+pd.DataFrame({"client, from sending": client, "CloudWatch ModelLatency": model_latency(len(trace))}).round(2)
 
 # %% nbgrader="test" grade_id="test_endpoint" points=2
 """The endpoint answers as your functions do, refuses what the schema refuses, and was measured under load."""
 answer = json.loads(deployment.invoke(aws, endpoint, request, content_type="application/json"))["predictions"]
 local = predict_with_reasons(parse_request(request, "application/json", SCHEMA), booster)
 for remote, here in zip(answer, local, strict=True):
-    assert np.isclose(remote["probability"], here["probability"], atol=1e-5), f"the endpoint says {remote['probability']}, your function {here['probability']}"
-    assert np.isclose(remote["base"] + sum(remote["contributions"].values()), remote["margin"], atol=1e-3), "the endpoint's SHAP values must add up to its margin"
+    assert np.isclose(remote["probability"], here["probability"], atol=1e-5), (
+        f"the endpoint says {remote['probability']}, your function {here['probability']}"
+    )
+    assert np.isclose(remote["base"] + sum(remote["contributions"].values()), remote["margin"], atol=1e-3), (
+        "the endpoint's SHAP values must add up to its margin"
+    )
 broken = json.loads(request)
 broken["instances"][0]["amount"] = "12"
 try:
@@ -1097,14 +1466,27 @@ try:
     raise AssertionError("the endpoint scored an amount that is a string")
 except aws.runtime.exceptions.ClientError as error:
     assert "amount" in str(error), f"the error must name the column amount, it says: {error}"
-assert len(trace) >= 200 and trace["ok"].mean() > .99, f"{(~trace['ok']).sum()} of {len(trace)} requests failed under load"
+assert len(trace) >= 200 and trace["ok"].mean() > 0.99, (
+    f"{(~trace['ok']).sum()} of {len(trace)} requests failed under load"
+)
 ### BEGIN HIDDEN TESTS
 rows = test[FEATURES].tail(60)
-answer = json.loads(deployment.invoke(aws, endpoint, json.dumps({"instances": json.loads(rows.to_json(orient="records"))}), content_type="application/json"))["predictions"]
+answer = json.loads(
+    deployment.invoke(
+        aws,
+        endpoint,
+        json.dumps({"instances": json.loads(rows.to_json(orient="records"))}),
+        content_type="application/json",
+    )
+)["predictions"]
 expected = booster.predict(xgb.DMatrix(rows[booster.feature_names]))
-assert np.allclose([row["probability"] for row in answer], expected, atol=1e-4), "probabilities of the endpoint differ from the trained model's"
+assert np.allclose([row["probability"] for row in answer], expected, atol=1e-4), (
+    "probabilities of the endpoint differ from the trained model's"
+)
 test_ap = average_precision_score(test["fraud"], booster.predict(xgb.DMatrix(test[booster.feature_names])))
-assert .10 < test_ap < .95, f"average precision {test_ap:.3f} on the test period lies outside .10 to .95: below, a feature is broken; above, one knows the future"
+assert 0.10 < test_ap < 0.95, (
+    f"average precision {test_ap:.3f} on the test period lies outside .10 to .95: below, a feature is broken; above, one knows the future"
+)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -1118,9 +1500,13 @@ threshold = money["XGBoost"][0]
 alerted = final >= threshold
 paid = REVIEW_COST * alerted.sum() + test.loc[test["fraud"] & ~alerted, "amount"].sum()
 hindsight = minimum_cost_threshold(test["fraud"].to_numpy(), final, test["amount"].to_numpy(), REVIEW_COST)
-print(f"AUC {roc_auc_score(test['fraud'], final):.3f}, average precision {average_precision_score(test['fraud'], final):.3f}, "
-      f"card precision at {k}: {card_precision_at_k(test.assign(score=final)[['day', 'customer_id', 'score', 'fraud']], k):.3f}")
-print(f"cost without alerts {test.loc[test['fraud'], 'amount'].sum():,.0f}, at the frozen threshold {paid:,.0f}, with hindsight {hindsight[1]:,.0f}")
+print(
+    f"AUC {roc_auc_score(test['fraud'], final):.3f}, average precision {average_precision_score(test['fraud'], final):.3f}, "
+    f"card precision at {k}: {card_precision_at_k(test.assign(score=final)[['day', 'customer_id', 'score', 'fraud']], k):.3f}"
+)
+print(
+    f"cost without alerts {test.loc[test['fraud'], 'amount'].sum():,.0f}, at the frozen threshold {paid:,.0f}, with hindsight {hindsight[1]:,.0f}"
+)
 
 # %% [markdown] nbgrader="manual" grade_id="design_question" points=5
 # ## Design question: the model changes the data it will be trained on

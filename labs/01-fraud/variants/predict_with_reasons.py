@@ -10,7 +10,9 @@ def _answers(names, probability, margin, base, values, top, rank=None):
     for i in range(len(margin)):
         contributions = {name: float(value) for name, value in zip(names, values[i], strict=True)}
         order = sorted(names, key=lambda name: -contributions[name])
-        reasons = [name for name in order if contributions[name] > 0][:top] if rank is None else rank(contributions)[:top]
+        reasons = (
+            [name for name in order if contributions[name] > 0][:top] if rank is None else rank(contributions)[:top]
+        )
         out.append(
             {
                 "probability": float(probability[i]),
@@ -40,7 +42,7 @@ def right_by_shap_package(rows, booster, top=3):
     # the shap package computes the same values
     names, probability, margin, _, _ = _parts(rows, booster)
     explainer = shap.TreeExplainer(booster)
-    explained = explainer(xgb.DMatrix(rows[names])) if False else explainer.shap_values(rows[names])
+    explained = explainer.shap_values(rows[names])
     base = np.full(len(rows), float(np.ravel(explainer.expected_value)[0]))
     return _answers(names, probability, margin, base, explained, top)
 
@@ -55,9 +57,7 @@ def wrong_by_position(rows, booster, top=3):
     plain = xgb.DMatrix(rows.to_numpy(), feature_names=booster.feature_names)
     values = booster.predict(plain, pred_contribs=True)
     margin = booster.predict(plain, output_margin=True)
-    return _answers(
-        booster.feature_names, booster.predict(plain), margin, values[:, -1], values[:, :-1], top
-    )
+    return _answers(booster.feature_names, booster.predict(plain), margin, values[:, -1], values[:, :-1], top)
 
 
 def wrong_reasons_by_absolute_value(rows, booster, top=3):

@@ -51,7 +51,8 @@ def right_by_groups(transactions, windows=(1, 7, 30), delay_days=7):
     # one sorted array of times per card and per terminal, windows found by bisection
     _check(windows, delay_days)
     result = pd.DataFrame(index=transactions.index)
-    seconds = pd.Series(transactions["timestamp"].to_numpy().astype("datetime64[s]").astype("int64"), transactions.index)
+    at_second = transactions["timestamp"].to_numpy().astype("datetime64[s]").astype("int64")
+    seconds = pd.Series(at_second, transactions.index)
     for kind, value, names, delay in (
         ("customer_id", "amount", ("customer_count", "customer_mean_amount"), 0),
         ("terminal_id", "fraud", ("terminal_count", "terminal_risk"), delay_days),
@@ -142,7 +143,7 @@ def wrong_fills_with_the_overall_mean(transactions, windows=(1, 7, 30), delay_da
     return good
 
 
-def wrong_sorts_in_place(transactions, windows=(1, 7, 30), delay_days=7):
+def wrong_changes_its_argument(transactions, windows=(1, 7, 30), delay_days=7):
     # the caller's frame is changed
     good = right_by_groups(transactions, windows, delay_days)
     transactions["hour"] = transactions["timestamp"].dt.hour

@@ -24,7 +24,9 @@ def right_by_loop(transactions, cut, train_days=7, delay_days=7, test_days=7):
     frauds = transactions[transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY)]
     pending = sorted(zip(frauds["timestamp"], frauds["customer_id"], strict=True))
     known, keep, i = set(), [], 0
-    for position, row in zip(test.sort_values("timestamp").index, test.sort_values("timestamp").itertuples(), strict=True):
+    for position, row in zip(
+        test.sort_values("timestamp").index, test.sort_values("timestamp").itertuples(), strict=True
+    ):
         while i < len(pending) and pending[i][0] < row.timestamp - delay_days * DAY:
             known.add(pending[i][1])
             i += 1
@@ -39,7 +41,9 @@ def right_by_merge(transactions, cut, train_days=7, delay_days=7, test_days=7):
     frauds = transactions.loc[
         transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY), ["customer_id", "timestamp"]
     ]
-    pairs = test.reset_index(drop=True).reset_index(names="row").merge(frauds, on="customer_id", suffixes=("", "_fraud"))
+    pairs = (
+        test.reset_index(drop=True).reset_index(names="row").merge(frauds, on="customer_id", suffixes=("", "_fraud"))
+    )
     known = pairs.loc[pairs["timestamp_fraud"] < pairs["timestamp"] - delay_days * DAY, "row"]
     return train, test[~pd.Series(range(len(test)), index=test.index).isin(known)]
 
