@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import logging
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -29,6 +30,7 @@ _TAIL_LINES = 200
 _GRACE_SECONDS = 120.0
 _LEAST_GRACE_SECONDS = 5.0
 _LONGEST_REASON = 1024
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt|Exit)(:|$)")
 
 
 class JobError(Exception):
@@ -332,13 +334,21 @@ def last_error(lines: list[str]) -> str:
 
 
 def _traceback(lines: list[str]) -> list[str]:
-    """The frames, the line that names the exception, and what follows of its message."""
+    """A traceback up to the line that names the exception, with what follows of its message.
+
+    The SDK's driver strips the lines that it passes on: a frame is known by its `File`, and source by what it follows.
+    """
+    after_file = False
     for index, line in enumerate(lines[1:], 1):
-        if line and not line[0].isspace():
-            end = index + 1
-            while end < len(lines) and lines[end].startswith("  "):
-                end += 1
-            return lines[:end]
+        text = line.strip()
+        source = after_file and not _EXCEPTION.match(text)
+        after_file = text.startswith('File "')
+        if after_file or source or not text or line[0].isspace() or not text.strip("^~ ") or text[0] == "[":
+            continue
+        end = index + 1
+        while end < len(lines) and lines[end].startswith("  "):
+            end += 1
+        return lines[:end]
     return lines
 
 

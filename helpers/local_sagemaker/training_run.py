@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+# What the SDK's driver and its sm_train.sh write to the failure file tells nothing of the script's own error.
+_OF_SDK_DRIVER = ("Traceback (most recent call last)", "Training Execution failed")
 _CHECKPOINTS = f"{sandbox.ML}/checkpoints"
 
 
@@ -188,14 +190,13 @@ def execute(job: Job, record: dict, launch: Launch, on_line: Callable[[str], Non
 
 
 def _algorithm_error(job: Job, launch: Launch, outcome: Outcome) -> str:
-    """The failure file's text and the last lines of the output, whichever tells more."""
+    """The failure file's text; where it is missing, or the SDK's driver wrote it, the last lines of the output."""
     written = next((text for host in job.hosts if (text := _failure_text(host))), "")
     told = last_error(outcome.tail)
     if launch.script_mode and not written:
         written = training_toolkit.user_script_error(outcome.code, told, launch.commands[0].argv)
-    elif told.splitlines()[-1:] and told.splitlines()[-1] not in written:
-        last = written.splitlines()[-1:] if written.startswith("Traceback") else written.splitlines()
-        written = "\n".join([*last, told])
+    elif written.startswith(_OF_SDK_DRIVER) or not written:
+        written = "\n".join(filter(None, (written.rpartition("\n")[2], told)))
     prefix = "" if written.startswith(("ClientError:", "UserError:", "AlgorithmError:")) else "AlgorithmError: "
     return f"{prefix}{written}, exit code: {outcome.code}"
 

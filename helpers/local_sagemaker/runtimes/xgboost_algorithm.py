@@ -130,7 +130,7 @@ def train(parameters: dict, data: dict[str, object]) -> object:
         last = (own or native or [None])[-1]
         callbacks.append(
             xgb.callback.EarlyStopping(
-                parameters["early_stopping_rounds"],
+                rounds=parameters["early_stopping_rounds"],
                 data_name="validation",
                 metric_name=last,
                 maximize=last != "mse" if last in own else None,
@@ -219,7 +219,9 @@ def main() -> None:
         raise ClientError(
             f"The validation data has {data['validation'].num_col()} features, the train data {data['train'].num_col()}"
         )
-    train(parameters, data).save_model(str(ML / "model" / MODEL_NAME))
+    booster, model = train(parameters, data), ML / "model" / f"{MODEL_NAME}.ubj"
+    booster.save_model(model)
+    model.rename(ML / "model" / MODEL_NAME)
 
 
 def say(line: str) -> None:
