@@ -104,6 +104,19 @@ def test_rare_and_unseen_categories_share_the_infrequent_column():
     assert (out["plan_infrequent_sklearn"] == 1).all()
 
 
+def test_a_code_keeps_its_category_when_a_missing_row_turns_the_column_to_floats():
+    preprocessor = DataPreprocessor(categorical=["code"]).fit(pd.DataFrame({"code": [1, 2, 2]}))
+    assert preprocessor.transform(pd.DataFrame({"code": [2.0, np.nan]})).tolist() == [[0, 1], [0, 0]]
+
+
+def test_columns_named_by_numbers_may_be_listed_and_must_come_back():
+    frame = pd.DataFrame({10: [1.0, 2.0], 20: ["a", "b"]})
+    preprocessor = DataPreprocessor(numeric=[10], categorical=[20]).fit(frame)
+    assert preprocessor.transform(frame).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"columns must be those of fit, \[10, 20\]"):
+        preprocessor.transform(frame[[20, 10]])
+
+
 def test_an_empty_frame_transforms_to_no_rows(accounts):
     preprocessor = DataPreprocessor().fit(accounts)
     assert preprocessor.transform(accounts.iloc[:0]).shape == (0, len(preprocessor.get_feature_names_out()))
@@ -195,6 +208,21 @@ def test_text_numbers_and_zones_name_the_same_moment():
     features = TemporalFeatures(parts=("hour", "month"), cyclic=False, timezone="Europe/Paris")
     for at in spellings:
         assert features.fit_transform(at.to_frame("at")).tolist() == [[10.0, 6.0]]
+
+
+def test_iso_text_of_several_lengths_is_read_and_several_offsets_need_a_zone():
+    lengths = pd.DataFrame({"at": ["2026-01-01", "2026-01-01 10:00:00", None]})
+    out = TemporalFeatures(parts=("hour",), cyclic=False).fit_transform(lengths)
+    np.testing.assert_array_equal(out.ravel(), [0, 10, np.nan])
+    offsets = pd.DataFrame({"at": ["2026-01-01T00:00+01:00", "2026-07-01T00:00+02:00"]})
+    assert TemporalFeatures(parts=("hour",), cyclic=False, timezone="UTC").fit_transform(offsets).tolist() == [
+        [23],
+        [22],
+    ]
+    with pytest.raises(ValueError, match="'at' has several UTC offsets"):
+        TemporalFeatures().fit(offsets)
+    with pytest.raises(ValueError, match="unknown timezone 'Mars/Base'"):
+        TemporalFeatures(timezone="Mars/Base").fit(lengths)
 
 
 def test_what_is_no_timestamp_is_named():
@@ -292,6 +320,15 @@ def test_time_split_takes_numbers_and_zones(days):
 def test_time_split_refuses_what_cannot_be_evaluated(days, changes, says):
     with pytest.raises(ValueError, match=says):
         time_split(days, "at", **({"train_end": "2026-01-08"} | changes))
+
+
+def test_time_split_refuses_what_is_no_time(days):
+    with pytest.raises(ValueError, match="'at' holds object"):
+        time_split(days.assign(at=days["at"].astype(str)), "at", "2026-01-08")
+    with pytest.raises(ValueError, match="has the time zone UTC and 'at' has none"):
+        time_split(days, "at", pd.Timestamp("2026-01-08", tz="UTC"))
+    with pytest.raises(KeyError, match="'when'"):
+        time_split(days, "when", "2026-01-08")
 
 
 def test_time_split_refuses_missing_times(days):

@@ -37,8 +37,14 @@ def time_split(
     if pd.api.types.is_datetime64_any_dtype(moments):
         train_end, gap = pd.Timestamp(train_end), pd.Timedelta(gap)
         test_length = None if test_length is None else pd.Timedelta(test_length)
-        if moments.dt.tz is not None and train_end.tz is None:
+        if train_end.tz is None:
             train_end = train_end.tz_localize(moments.dt.tz)
+        elif moments.dt.tz is None:
+            raise ValueError(
+                f"train_end has the time zone {train_end.tz} and {time!r} has none: give both one, or neither"
+            )
+    elif not pd.api.types.is_numeric_dtype(moments):
+        raise ValueError(f"{time!r} holds {moments.dtype}: turn it into datetimes with pd.to_datetime first")
     if gap < type(gap)(0):
         raise ValueError(f"gap must not be negative, got {gap}: test rows would lie in the training period")
     test_start = train_end + gap
@@ -82,7 +88,7 @@ def stratified_split(
             raise ValueError(f"{missing} of {len(frame)} values of {column!r} are missing: drop or fill them")
     counts = frame[target].value_counts()
     if rare := counts[counts < 2].index.tolist():
-        raise ValueError(f"classes {rare} of {target!r} have fewer than two rows: they cannot be on both sides")
+        raise ValueError(f"classes {rare[:5]} of {target!r} have fewer than two rows: they cannot be on both sides")
     classes = pd.factorize(frame[target])[0]
     if group is None:
         train, test = train_test_split(np.arange(len(frame)), test_size=test_share, stratify=classes, random_state=seed)

@@ -16,6 +16,12 @@ SCALERS = {"standard": StandardScaler, "robust": RobustScaler, "minmax": MinMaxS
 MISSING = "missing"
 
 
+def check_unique_columns(frame: pd.DataFrame) -> None:
+    """Raise ValueError when a column name occurs more than once."""
+    if duplicated := frame.columns[frame.columns.duplicated()].unique().tolist():
+        raise ValueError(f"columns {duplicated} occur more than once: rename or drop them")
+
+
 class DataPreprocessor(TransformerMixin, BaseEstimator):
     """Turn a table with numeric and categorical columns into a numeric matrix.
 
@@ -128,15 +134,20 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
     def _validated(self, X, reset: bool) -> pd.DataFrame:
         """X as a frame with positions for column names, checked against what fit saw."""
         if isinstance(X, pd.DataFrame):
-            if duplicated := X.columns[X.columns.duplicated()].unique().tolist():
-                raise ValueError(f"columns {duplicated} occur more than once: rename or drop them")
+            check_unique_columns(X)
             if not X.shape[1]:
                 raise ValueError(f"0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
             validate_data(self, X, reset=reset, skip_check_array=True)
+            if reset:
+                self.columns_ = list(X.columns)
+            elif list(X.columns) != self.columns_ and not hasattr(self, "feature_names_in_"):
+                raise ValueError(f"columns must be those of fit, {self.columns_}: got {list(X.columns)}")
             return X.set_axis(range(X.shape[1]), axis=1)
         X = validate_data(
             self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1 if reset else 0
         )
+        if reset:
+            self.columns_ = list(range(X.shape[1]))
         return pd.DataFrame(X).infer_objects()
 
     def _choose_columns(self, frame: pd.DataFrame) -> tuple[list[int], list[int]]:
@@ -159,10 +170,9 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):
     def _positions(self, columns: Sequence | None) -> list[int] | None:
         if columns is None:
             return None
-        known = list(getattr(self, "feature_names_in_", range(self.n_features_in_)))
-        if unknown := [column for column in columns if column not in known]:
-            raise ValueError(f"columns {unknown} are not in X: it has {known}")
-        return [known.index(column) for column in columns]
+        if unknown := [column for column in columns if column not in self.columns_]:
+            raise ValueError(f"columns {unknown} are not in X: it has {self.columns_}")
+        return [self.columns_.index(column) for column in columns]
 
     def _name(self, position: int) -> str:
         return _check_feature_names_in(self)[position]
@@ -185,5 +195,10 @@ def _categories(frame: pd.DataFrame, positions: list[int]) -> np.ndarray:
     for i, position in enumerate(positions):
         column = frame[position]
         missing = column.isna().to_numpy()
-        categories[:, i] = [MISSING if gone else str(value) for gone, value in zip(missing, column, strict=True)]
+        categories[:, i] = [MISSING if gone else _label(value) for gone, value in zip(missing, column, strict=True)]
     return categories
+
+
+def _label(value: object) -> str:
+    """Text of a category; codes read as 3.0, because another row of their column is missing, are still 3."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,5 +1,6 @@
 """Calendar features of timestamps."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from helpers.preprocessing.tabular import check_unique_columns
 
 # What each part reads, and the length of its cycle where it has one.
 PARTS = {
@@ -50,6 +53,11 @@ class TemporalFeatures(TransformerMixin, BaseEstimator):
         """Check that every column of X, shape (n_rows, n_columns), can be read as timestamps."""
         if unknown := [part for part in self.parts if part not in PARTS]:
             raise ValueError(f"unknown parts {unknown}: choose among {', '.join(PARTS)}")
+        if self.timezone is not None:
+            try:
+                pd.Timestamp(0, tz=self.timezone)
+            except KeyError as error:
+                raise ValueError(f"unknown timezone {self.timezone!r}: name one as in Europe/Paris") from error
         self._features(self._validated(X, reset=True))
         return self
 
@@ -74,6 +82,7 @@ class TemporalFeatures(TransformerMixin, BaseEstimator):
         if isinstance(X, pd.Series):
             X = X.to_frame()
         if isinstance(X, pd.DataFrame):
+            check_unique_columns(X)
             if not X.shape[1]:
                 raise ValueError(f"0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -108,13 +117,23 @@ class TemporalFeatures(TransformerMixin, BaseEstimator):
                 seconds = column.to_numpy(dtype=np.float64, na_value=np.nan)
                 timestamps = pd.Series(pd.to_datetime(seconds, unit="s"), index=column.index)
             else:
-                timestamps = pd.to_datetime(column, utc=self.timezone is not None)
+                timestamps = self._parsed(column)
+        except FutureWarning as error:
+            raise ValueError(f"column {column.name!r} has several UTC offsets: choose their timezone") from error
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"column {column.name!r} cannot be read as timestamps: {error}") from error
         if self.timezone is None:
             return timestamps
         zoned = timestamps if timestamps.dt.tz is not None else timestamps.dt.tz_localize("UTC")
         return zoned.dt.tz_convert(self.timezone)
+
+    def _parsed(self, column: pd.Series) -> pd.Series:
+        if pd.api.types.is_datetime64_any_dtype(column):
+            return column
+        with warnings.catch_warnings():
+            # Several offsets in one column have no common calendar unless a timezone is chosen; pandas only warns.
+            warnings.simplefilter("error", FutureWarning)
+            return pd.to_datetime(column, format="ISO8601", utc=self.timezone is not None)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -130,7 +130,7 @@ def _texts(X: Iterable) -> list[str | None]:
         X = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X[:, 0]
     texts = []
     for i, text in enumerate(X):
-        missing = text is None or text is pd.NA or (isinstance(text, float) and np.isnan(text))
+        missing = pd.api.types.is_scalar(text) and pd.isna(text)
         if not missing and not isinstance(text, str):
             raise TypeError(f"element {i} is a {type(text).__name__}, not a text: {text!r:.50}")
         texts.append(None if missing else str(text))
