@@ -355,6 +355,8 @@ def _axes(ax: Axes | None, height: float = 4.2) -> Axes:
         return ax
     import matplotlib.pyplot as plt
 
+    # A notebook's backend switches interactive drawing on when it loads; inside rc_context that would be undone.
+    plt.draw_if_interactive()
     with plt.rc_context(_style()):
         return plt.subplots(figsize=(7.0, height))[1]
 
