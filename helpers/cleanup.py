@@ -50,7 +50,8 @@ def find(aws: SageMakerHelper, prefix: str | None = None) -> list[Resource]:
     prefix = aws.prefix if prefix is None else prefix
     found = []
     for kind, operation, key, name_key, filters in _LISTINGS:
-        for page in aws.sagemaker.get_paginator(operation).paginate(NameContains=prefix, **filters):
+        contains = {"NameContains": prefix} if prefix else {}
+        for page in aws.sagemaker.get_paginator(operation).paginate(**contains, **filters):
             names = (summary[name_key] for summary in page[key])
             found.extend(Resource(kind, name, kind in _BILLED) for name in names if name.startswith(prefix))
     return found
