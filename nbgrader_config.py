@@ -16,3 +16,4 @@ c.ClearSolutions.text_stub = "*Student exercise: replace this line with your ans
 c.ExecutePreprocessor.timeout = 600
 c.Execute.timeout = 600
 c.Execute.shutdown_kernel = "immediate"
+c.Execute.extra_arguments = ["--HistoryManager.hist_file=:memory:", "--IPKernelApp.log_level=ERROR"]

@@ -16,6 +16,7 @@ from helpers.course.project import put_environment_on_path, skip_slow_grammars
 
 TRACEBACK_LINES = 15
 CELL_TIMEOUT = 1800
+KERNEL_OPTIONS = ["--HistoryManager.hist_file=:memory:", "--IPKernelApp.log_level=ERROR"]
 MACHINERY = ("helpers/course", "helpers/grading")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -72,6 +73,7 @@ def execute_lab(root: Path, name: str, parameters: dict[str, Any], folder: Path,
             cwd=str(work),
             progress_bar=False,
             execution_timeout=CELL_TIMEOUT,
+            extra_arguments=KERNEL_OPTIONS,
         )
     except PapermillExecutionError as error:
         tail = "\n".join(ANSI.sub("", "\n".join(error.traceback)).splitlines()[-TRACEBACK_LINES:])

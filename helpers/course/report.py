@@ -63,6 +63,7 @@ def print_costs(outcomes: list[Outcome]) -> None:
 
 def print_failures(failed: list[Outcome]) -> None:
     """Print lab, cell, end of the traceback and the executed notebook of each failure."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     for outcome in failed:
-        console.print(f"[bold red]{outcome.lab}[/]: {escape(outcome.failure)}\nexecuted notebook: {outcome.notebook}\n")
+        text = f"[bold red]{outcome.lab}[/]: {escape(outcome.failure)}\nexecuted notebook: {outcome.notebook}\n"
+        console.print(text, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Takes submissions in, repairs them, executes them and stores their grades."""
