@@ -89,7 +89,7 @@ class SageMakerHelper:
 
     @property
     def sagemaker(self) -> Any:
-        """boto3 client of the control plane: jobs, models, endpoints."""
+        """boto3 client of the control plane, for jobs, models and endpoints."""
         return self.client("sagemaker")
 
     @property
