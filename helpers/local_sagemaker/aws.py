@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import logging
@@ -106,6 +107,8 @@ class Aws:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
         self._wsgi = DomainDispatcherApplication(_create_backend)
+        # moto lists its own folders at each call: half of the time of a call.
+        self._wsgi.get_backend_for_host = functools.cache(self._wsgi.get_backend_for_host)
         clock.install()
         self._journal = Journal(self._server.store, self._server.home / "journal")
         self._scopes = self._journal.scopes()

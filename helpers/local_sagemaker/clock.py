@@ -34,6 +34,10 @@ def at(moment: float, seed: int) -> Iterator[None]:
 
 def install() -> None:
     """Gives the moto modules that have been imported our clock; call it again after moto has imported more."""
+    global _known_modules
+    if len(sys.modules) == _known_modules:
+        return
+    _known_modules = len(sys.modules)
     for name, module in list(sys.modules.items()):
         if not name.startswith("moto.") or name in _installed:
             continue
@@ -46,6 +50,7 @@ def install() -> None:
 
 
 _installed: set[str] = set()
+_known_modules = 0
 
 
 def _utcnow() -> datetime.datetime:
