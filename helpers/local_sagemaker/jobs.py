@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import logging
 import os
-import re
 import shutil
 import subprocess
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import overlays, sandbox
+from helpers.local_sagemaker.failures import shortened
 from helpers.local_sagemaker.logs import LogWriter
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ UNFINISHED = ("InProgress", "Stopping")
 _TAIL_LINES = 200
 _GRACE_SECONDS = 120.0
 _LEAST_GRACE_SECONDS = 5.0
-_LONGEST_REASON = 1024
-_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt|Exit)(:|$)")
 
 
 class JobError(Exception):
@@ -84,17 +82,25 @@ class Job:
         server: the server that it runs in.
         kind: TrainingJob or ProcessingJob.
         name: the job's name.
+        log_group: where its output goes, such as `/aws/sagemaker/TrainingJobs`.
+        max_seconds: after so long its processes are ended.
         hosts: how many instances it has.
     """
 
-    def __init__(self, server: Server, kind: str, name: str, hosts: int = 1) -> None:
+    def __init__(
+        self, server: Server, kind: str, name: str, *, log_group: str, max_seconds: float, hosts: int = 1
+    ) -> None:
         self.server, self.kind, self.name = server, kind, name
         self.folder = jobs_folder(server) / kind / name
         names = [f"algo-{number}" for number in range(1, hosts + 1)]
         self.hosts = [Host(host, self.folder / host / "ml") for host in names]
         self.cut: str | None = None
+        self._log_group = log_group
+        self._writers: dict[str, LogWriter] = {}
+        self._alarm = threading.Timer(max_seconds, self.cancel, (TIMED_OUT,))
+        self._alarm.daemon = True
         self._processes: list[subprocess.Popen] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ended = threading.Event()
 
     def make_folders(self, *inside: str) -> None:
@@ -110,68 +116,87 @@ class Job:
         return overlays.make_interpreter(self.folder / "python", *layers)
 
     def run(
-        self,
-        commands: Iterable[Command],
-        python: Path,
-        group: str,
-        max_seconds: float,
-        on_line: Callable[[str], None] = lambda line: None,
+        self, commands: Iterable[Command], python: Path, on_line: Callable[[str], None] = lambda line: None
     ) -> Outcome:
         """Runs one command on each host and waits for all; their output goes to CloudWatch Logs.
+
+        When it returns, every line of the output can be read there.
 
         Args:
             commands: one for each host.
             python: the interpreter that the job's `python` means.
-            group: the log group, such as `/aws/sagemaker/TrainingJobs`.
-            max_seconds: after this time the processes are ended.
             on_line: called with every line of output.
 
         Raises:
             JobError: a command does not exist.
             ServerStoppedError: the server goes away.
         """
-        if self.cut:
-            return Outcome(0, self.cut, [])
         tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
-        writers = [LogWriter(self.server, group, f"{self.name}/{host.name}-{time.time():.0f}") for host in self.hosts]
-        alarm = threading.Timer(max_seconds, self.cancel, (TIMED_OUT,))
-        alarm.daemon = True
-        alarm.start()
+        code = 0
         try:
             pumps = []
-            for host, command, writer in zip(self.hosts, commands, writers, strict=True):
-                process = self._start(host, command, python)
-                pumps.append(_Pump(process, writer, tail, on_line))
+            for host, command in zip(self.hosts, commands, strict=True):
+                process = self._start(lambda host=host, command=command: self._launch(host, command, python))
+                if process:
+                    pumps.append(_Pump(process, self._writer(host), tail, on_line))
             code = self._wait(pumps)
         except FileNotFoundError as error:
             self.kill()
             raise JobError(f"AlgorithmError: {error}, exit code: 127") from error
         finally:
-            alarm.cancel()
-            self._ended.set()
-            for writer in writers if self.cut != SERVER_STOPPED else ():
-                writer.close()
+            self.close()
         if self.cut == SERVER_STOPPED:
             raise ServerStoppedError
         return Outcome(code, self.cut, list(tail))
 
-    def _start(self, host: Host, command: Command, python: Path) -> subprocess.Popen:
+    def run_tool(self, argv: list[str], cwd: Path, env: dict[str, str]) -> tuple[int, list[str]]:
+        """Runs a program of the host for the job, such as pip; what ends the job ends it.
+
+        Returns:
+            Its exit code and the end of its output, which also goes to the log of the first host.
+        """
+        tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        process = self._start(lambda: sandbox.launch_on_host(argv, env, stdout=subprocess.PIPE, cwd=cwd))
+        if process is None:
+            return 1, []
+        return _Pump(process, self._writer(self.hosts[0]), tail).wait(), list(tail)
+
+    def close(self) -> None:
+        """Stops the clock, and returns when every line of output is in CloudWatch Logs; nothing runs after that."""
+        self._alarm.cancel()
+        self._ended.set()
+        for writer in self._writers.values() if self.cut != SERVER_STOPPED else ():
+            writer.close()
+        self._writers.clear()
+
+    def _writer(self, host: Host) -> LogWriter:
+        if host.name not in self._writers:
+            stream = f"{self.name}/{host.name}-{time.time():.0f}"
+            self._writers[host.name] = LogWriter(self.server, self._log_group, stream)
+        return self._writers[host.name]
+
+    def _start(self, launch: Callable[[], subprocess.Popen]) -> subprocess.Popen | None:
+        """Starts a process unless the job is already being ended; the first one starts the clock."""
+        with self._lock:
+            if self.cut:
+                return None
+            if not self._processes:
+                self._alarm.start()
+            process = launch()
+            self._processes.append(process)
+        return process
+
+    def _launch(self, host: Host, command: Command, python: Path) -> subprocess.Popen:
         home = host.ml_root.parent / "home"
         home.mkdir(exist_ok=True)
-        env = sandbox.clean_environment(self.server.url, self.server.region, python, home) | command.env
-        with self._lock:
-            process = sandbox.launch(
-                command.argv,
-                host.ml_root,
-                env,
-                stdout=subprocess.PIPE,
-                cwd=command.cwd,
-                hosts=[other.name for other in self.hosts],
-            )
-            self._processes.append(process)
-            if self.cut:
-                sandbox.kill(process)
-        return process
+        return sandbox.launch(
+            command.argv,
+            host.ml_root,
+            sandbox.clean_environment(self.server.url, self.server.region, python, home) | command.env,
+            stdout=subprocess.PIPE,
+            cwd=command.cwd,
+            hosts=[other.name for other in self.hosts],
+        )
 
     def _wait(self, pumps: list[_Pump]) -> int:
         """Waits for all hosts; the first that fails ends the others, as on AWS."""
@@ -229,7 +254,7 @@ class _Pump(threading.Thread):
         process: subprocess.Popen,
         writer: LogWriter,
         tail: collections.deque[str],
-        on_line: Callable[[str], None],
+        on_line: Callable[[str], None] = lambda line: None,
     ) -> None:
         super().__init__(name=f"pump {process.pid}", daemon=True)
         self._process, self._writer, self._tail, self._on_line = process, writer, tail, on_line
@@ -306,50 +331,10 @@ class JobRunner:
                 self._server, job.name, shortened(f"InternalServerError: {error!r}, see the log of the local SageMaker")
             )
         finally:
+            job.close()
             job.clean_up()
             with self._lock:
                 self._running.pop((job.kind, job.name), None)
-
-
-def shortened(reason: str) -> str:
-    """A FailureReason of at most 1,024 characters, cut in the middle: its end holds the real error."""
-    if len(reason) <= _LONGEST_REASON:
-        return reason
-    head, mark = reason[:200], " ... "
-    return head + mark + reason[len(head) + len(mark) - _LONGEST_REASON :]
-
-
-def last_error(lines: list[str]) -> str:
-    """The last lines of a program's output that tell why it failed.
-
-    The last Python traceback from its last frame on, unless it only says that a child process failed; else the last
-    lines.
-    """
-    starts = [index for index, line in enumerate(lines) if line.strip() == "Traceback (most recent call last):"]
-    for start in reversed(starts):
-        block = _traceback(lines[start:])
-        if not block[-1].startswith("subprocess.CalledProcessError"):
-            return "\n".join(block[-8:])
-    return "\n".join([line for line in lines if line.strip()][-5:])
-
-
-def _traceback(lines: list[str]) -> list[str]:
-    """A traceback up to the line that names the exception, with what follows of its message.
-
-    The SDK's driver strips the lines that it passes on: a frame is known by its `File`, and source by what it follows.
-    """
-    after_file = False
-    for index, line in enumerate(lines[1:], 1):
-        text = line.strip()
-        source = after_file and not _EXCEPTION.match(text)
-        after_file = text.startswith('File "')
-        if after_file or source or not text or line[0].isspace() or not text.strip("^~ ") or text[0] == "[":
-            continue
-        end = index + 1
-        while end < len(lines) and lines[end].startswith("  "):
-            end += 1
-        return lines[:end]
-    return lines
 
 
 def jobs_folder(server: Server) -> Path:

@@ -9,9 +9,11 @@ import re
 import site
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+Run = Callable[[list[str], Path, dict[str, str]], tuple[int, list[str]]]
 
 _DONE = "complete"
 _MISSING = re.compile(
@@ -51,13 +53,14 @@ def make_interpreter(folder: Path, *layers: Path) -> Path:
     return binaries / "python"
 
 
-def overlay(cache: Path, requirements: Path, log: Path) -> Path:
+def overlay(cache: Path, requirements: Path, log: Path | None = None, run: Run | None = None) -> Path:
     """The `site-packages` folder in which a requirements file is installed; made once per content of the file.
 
     Args:
         cache: the folder of all overlays.
         requirements: the requirements file; paths in it are relative to its folder.
         log: pip's output is added here.
+        run: runs pip; `run(argv, cwd, env)` returns the exit code and the output's lines.
 
     Raises:
         RequirementsError: pip could not install it: the message names the requirement that is missing.
@@ -67,31 +70,27 @@ def overlay(cache: Path, requirements: Path, log: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         if not (folder / _DONE).exists():
-            _install(make_interpreter(folder), requirements, log)
+            lines = _install(make_interpreter(folder), requirements, run or _run)
+            if log:
+                with log.open("a") as file:
+                    file.writelines(f"{line}\n" for line in lines)
             (folder / _DONE).touch()
     return _site_packages(folder)
 
 
-def _install(python: Path, requirements: Path, log: Path) -> None:
-    command = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--retries",
-        "1",
-        "-r",
-        str(requirements),
-    ]
+def _install(python: Path, requirements: Path, run: Run) -> list[str]:
+    options = ("--disable-pip-version-check", "--no-input", "--retries", "1")
+    command = [str(python), "-m", "pip", "install", *options, "-r", str(requirements)]
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(
-        command, cwd=requirements.parent, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    with log.open("a") as file:
-        file.write(done.stdout)
-    if done.returncode:
-        raise RequirementsError(_reason(done.stdout, requirements.name))
+    code, lines = run(command, requirements.parent, environment)
+    if code:
+        raise RequirementsError(_reason("\n".join(lines), requirements.name))
+    return lines
+
+
+def _run(argv: list[str], cwd: Path, env: dict[str, str]) -> tuple[int, list[str]]:
+    done = subprocess.run(argv, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout.splitlines()
 
 
 def _reason(output: str, name: str) -> str:

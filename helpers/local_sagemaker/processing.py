@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import channels, errors, images, listing, mirroring, permissions, sandbox, staging
-from helpers.local_sagemaker.jobs import TIMED_OUT, Command, Job, JobError, Outcome, last_error
+from helpers.local_sagemaker.failures import last_error
+from helpers.local_sagemaker.jobs import TIMED_OUT, Command, Job, JobError, Outcome
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -44,8 +45,15 @@ def create_processing_job(server: Server, request: dict) -> dict:
     }
     server.store.put(KIND, name, record)
     server.add_tags(arn, request.get("Tags", []))
-    hosts = request["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
-    server.jobs.submit(Job(server, KIND, name, hosts=hosts), run, fail)
+    job = Job(
+        server,
+        KIND,
+        name,
+        log_group=LOG_GROUP,
+        max_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
+        hosts=request["ProcessingResources"]["ClusterConfig"]["InstanceCount"],
+    )
+    server.jobs.submit(job, run, fail)
     return {"ProcessingJobArn": arn}
 
 
@@ -195,8 +203,7 @@ def _execute(job: Job, record: dict) -> Outcome:
     argv = [*application["ContainerEntrypoint"], *application.get("ContainerArguments", [])]
     environment = {"PROCESSING_JOB_NAME": job.name, "PROCESSING_JOB_ARN": record["ProcessingJobArn"]}
     command = Command(argv, environment | record.get("Environment", {}))
-    limit = record["StoppingCondition"]["MaxRuntimeInSeconds"]
-    return job.run([command] * len(job.hosts), job.interpreter(), LOG_GROUP, limit)
+    return job.run([command] * len(job.hosts), job.interpreter())
 
 
 def _targets(job: Job, record: dict) -> list[tuple[Path, staging.Location, str]]:

@@ -27,7 +27,7 @@ ML = "/opt/ml"
 WAYS = ("bwrap", "unshare", "rewrite")
 CODE_FOLDERS = ("code", "input/config", "input/data/code", "input/data/sm_drivers", "config", "processing/input")
 _LIFELINE = "{lifeline}"
-GUARD = Path(__file__).parent / "runtimes" / "guard.py"
+_GUARD_COMMAND = [sys.executable, "-I", "-S", str(Path(__file__).parent / "runtimes" / "guard.py"), _LIFELINE]
 
 # The kernel ends a bubblewrap or an unshare when the *thread* that started it ends: all of them start in this one.
 _launcher = ThreadPoolExecutor(1, thread_name_prefix="launcher")
@@ -97,21 +97,32 @@ def launch(
     _require_command(argv[0], ml_root, env, cwd)
     wrapped = _wrap(bound, argv, ml_root, cwd, _hosts_file(ml_root, hosts))
 
+    return _start(wrapped, env, stdout, cwd if bound.way == "rewrite" else "/")
+
+
+def launch_on_host(
+    argv: Sequence[str], env: Mapping[str, str], *, stdout: int | IO | None = None, cwd: Path
+) -> subprocess.Popen:
+    """Starts a program of this machine, without `/opt/ml`; like `launch`, it dies with this process."""
+    return _start([*_GUARD_COMMAND, *map(str, argv)], env, stdout, str(cwd))
+
+
+def _start(command: list[str], env: Mapping[str, str], stdout: int | IO | None, cwd: str) -> subprocess.Popen:
     def start() -> subprocess.Popen:
         ours, theirs = os.pipe()
         with os.fdopen(ours, "rb", buffering=0):
             lifeline = os.fdopen(theirs, "wb", buffering=0)
             process = subprocess.Popen(
-                _with_lifeline(wrapped, ours),
-                env=env,
+                [str(ours) if part == _LIFELINE else part for part in command],
+                env=dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.STDOUT if stdout is not None else None,
-                cwd=cwd if bound.way == "rewrite" else "/",
+                cwd=cwd,
                 start_new_session=True,
-                pass_fds=() if bound.contained else (ours,),
+                pass_fds=(ours,) if _LIFELINE in command else (),
             )
-        process.lifeline = lifeline
+        process.lifeline = lifeline  # the guard's sign of life: closed with the process object
         return process
 
     return _launcher.submit(start).result()
@@ -209,7 +220,7 @@ def _works(candidate: Binding) -> bool:
 def _wrap(
     bound: Binding, argv: list[str], ml_root: Path, cwd: str, hosts: Path | None, probe: bool = False
 ) -> list[str]:
-    guard = [] if bound.contained or probe else [sys.executable, "-I", "-S", str(GUARD), _LIFELINE]
+    guard = [] if bound.contained or probe else _GUARD_COMMAND
     if bound.way == "rewrite":
         return [*guard, *argv]
     if bound.way == "unshare":
@@ -230,11 +241,6 @@ def _wrap(
         *("bwrap", "--die-with-parent", "--dev-bind", "/", "/", *contained, "--tmpfs", "/opt", *siblings),
         *("--bind", str(ml_root), ML, *hosts_bind, "--chdir", cwd, "--", *argv),
     ]
-
-
-def _with_lifeline(command: list[str], descriptor: int) -> list[str]:
-    """Tells the guard, where there is one, which pipe ends when this process does."""
-    return [str(descriptor) if part == _LIFELINE else part for part in command]
 
 
 def _bind(entry: Path) -> list[str]:

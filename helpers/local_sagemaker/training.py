@@ -80,7 +80,14 @@ def create_training_job(server: Server, request: dict) -> dict:
     }
     server.store.put(KIND, name, record)
     server.add_tags(arn, request.get("Tags", []))
-    job = Job(server, KIND, name, hosts=resources["InstanceCount"])
+    job = Job(
+        server,
+        KIND,
+        name,
+        log_group=training_run.LOG_GROUP,
+        max_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
+        hosts=resources["InstanceCount"],
+    )
     server.jobs.submit(job, run, fail)
     return {"TrainingJobArn": arn}
 

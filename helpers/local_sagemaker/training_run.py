@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import channels, errors, images, mirroring, overlays, sandbox, staging
+from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.images import Runtime
-from helpers.local_sagemaker.jobs import Command, Host, Job, JobError, Outcome, host_cpus, last_error
+from helpers.local_sagemaker.jobs import Command, Host, Job, JobError, Outcome, host_cpus
 from helpers.local_sagemaker.runtimes import training_toolkit
 from helpers.local_sagemaker.runtimes.training_toolkit import Training
 
@@ -136,8 +137,10 @@ def _interpreter(job: Job) -> Path:
     if requirements is None:
         return job.interpreter()
     try:
-        overlay = overlays.overlay(job.server.home / "overlays", requirements, job.folder / "pip.log")
+        overlay = overlays.overlay(job.server.home / "overlays", requirements, run=job.run_tool)
     except overlays.RequirementsError as error:
+        if job.cut:
+            return job.interpreter()
         raise JobError(f"AlgorithmError: {training_toolkit.requirements_error(str(error))}, exit code: 1") from error
     return job.interpreter(overlay)
 
@@ -180,9 +183,8 @@ def execute(job: Job, record: dict, launch: Launch, on_line: Callable[[str], Non
         JobError: they failed; the message holds the real error.
         StagingError: the checkpoints cannot be uploaded.
     """
-    limit = record["StoppingCondition"]["MaxRuntimeInSeconds"]
     with mirroring.mirrored(job.server, _checkpoint_folders(job, record)):
-        outcome = job.run(launch.commands, launch.python, LOG_GROUP, limit, on_line)
+        outcome = job.run(launch.commands, launch.python, on_line)
     if outcome.code and not outcome.cut:
         upload_output_data(job, record)
         raise JobError(_algorithm_error(job, launch, outcome))
