@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DAY = 86_400
+from helpers.data.fraud.profiles import DAY, Customers
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class AdaptiveFraud:
 
 
 def transactions(
-    rng: np.random.Generator, customers, n_days: int, fraud: AdaptiveFraud, blocked_after_days: float | None
+    rng: np.random.Generator, customers: Customers, n_days: int, fraud: AdaptiveFraud, blocked_after_days: float | None
 ) -> dict[str, np.ndarray]:
     """The crews' transactions as arrays named as the simulator's, in order of theft.
 
     Args:
         rng: random stream of this scenario alone.
-        customers: the simulator's `Customers`.
+        customers: who can be robbed.
         n_days: days simulated.
         fraud: the crews' parameters.
         blocked_after_days: a card dies this long after its first fraud; None: never.
@@ -73,7 +73,7 @@ def transactions(
 
 
 def _use_card(
-    rng: np.random.Generator, customers, card: int, day: int, days: int, largest: float, fraud: AdaptiveFraud
+    rng: np.random.Generator, customers: Customers, card: int, day: int, days: int, largest: float, fraud: AdaptiveFraud
 ) -> tuple[dict[str, np.ndarray], float | None]:
     """A crew's transactions on one card, and the multiple at which it was caught, if it was."""
     n_reachable = int(customers.n_reachable[card])

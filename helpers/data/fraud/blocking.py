@@ -2,7 +2,7 @@
 
 import numpy as np
 
-DAY = 86_400
+from helpers.data.fraud.profiles import DAY
 
 
 def accepted(rows: dict[str, np.ndarray], blocked_after_days: float, reissued_after_days: float) -> np.ndarray:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-DAY = 86_400
+from helpers.data.fraud.profiles import DAY
+
 WINDOWS = (1, 7, 30)
 
 HANDBOOK_FEATURES = [

@@ -1,17 +1,14 @@
 """Customers, terminals, transactions, and the scenarios that make some of them fraudulent."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 
 from helpers.data.fraud import adaptive, blocking
+from helpers.data.fraud.profiles import DAY, Customers, draw_customers
 
-DAY = 86_400
-GRID = 100.0
 LARGE_AMOUNT = 220.0
 TERMINAL_COMPROMISED_DAYS = 28
 CARD_COMPROMISED_DAYS = 14
@@ -24,21 +21,6 @@ SCALES = {
     "lab": {"n_customers": 2_000, "n_terminals": 4_000, "n_days": 120},
     "full": {"n_customers": 5_000, "n_terminals": 10_000, "n_days": 183},
 }
-
-
-@dataclass
-class Customers:
-    """Spending habits, one array element per customer, and the terminals that each can reach."""
-
-    mean_amount: np.ndarray
-    transactions_a_day: np.ndarray
-    reachable: np.ndarray  # terminal ids of customer 0, then of customer 1, ...
-    first_reachable: np.ndarray
-    n_reachable: np.ndarray
-
-    def pick_terminals(self, customer_id: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """One reachable terminal for each element of customer_id, from numbers drawn in [0, 1)."""
-        return self.reachable[self.first_reachable[customer_id] + (uniform * self.n_reachable[customer_id]).astype(int)]
 
 
 def simulate(
@@ -94,7 +76,7 @@ def simulate(
     profile_rng, transaction_rng, terminal_rng, card_rng, adaptive_rng = (
         np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(5)
     )
-    customers = _customers(profile_rng, n_customers, n_terminals, radius)
+    customers = draw_customers(profile_rng, n_customers, n_terminals, radius)
     rows = _genuine(transaction_rng, customers, n_days)
     if 1 in scenarios:
         rows["scenario"][rows["amount"] > LARGE_AMOUNT] = 1
@@ -130,7 +112,14 @@ def at_scale(seed: int = 0, scale: str | None = None) -> pd.DataFrame:
     return simulate(**SCALES[scale], seed=seed, scenarios=(1, 2, 3, 4), blocked_after_days=7)
 
 
-def _check(n_customers, n_terminals, n_days, scenarios, blocked_after_days, reissued_after_days) -> None:
+def _check(
+    n_customers: int,
+    n_terminals: int,
+    n_days: int,
+    scenarios: frozenset[int],
+    blocked_after_days: float | None,
+    reissued_after_days: float,
+) -> None:
     for name, size in {"n_customers": n_customers, "n_terminals": n_terminals, "n_days": n_days}.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
@@ -138,22 +127,6 @@ def _check(n_customers, n_terminals, n_days, scenarios, blocked_after_days, reis
         raise ValueError(f"unknown scenarios {sorted(unknown)}: choose among 1, 2, 3 and 4")
     if (blocked_after_days or 0) < 0 or reissued_after_days < 0:
         raise ValueError("blocked_after_days and reissued_after_days must not be negative")
-
-
-def _customers(rng: np.random.Generator, n_customers: int, n_terminals: int, radius: float) -> Customers:
-    position = rng.uniform(0, GRID, (n_customers, 2))
-    mean_amount = rng.uniform(5, 100, n_customers)
-    transactions_a_day = rng.uniform(0, 4, n_customers)
-    terminals = cKDTree(rng.uniform(0, GRID, (n_terminals, 2)))
-    reachable = terminals.query_ball_point(position, radius, return_sorted=True)
-    n_reachable = np.array([len(ids) for ids in reachable])
-    return Customers(
-        mean_amount=mean_amount,
-        transactions_a_day=np.where(n_reachable > 0, transactions_a_day, 0.0),
-        reachable=np.concatenate([np.asarray(ids, dtype=np.int32) for ids in reachable]),
-        first_reachable=np.cumsum(n_reachable) - n_reachable,
-        n_reachable=n_reachable,
-    )
 
 
 def _genuine(rng: np.random.Generator, customers: Customers, n_days: int) -> dict[str, np.ndarray]:
@@ -168,7 +141,7 @@ def _genuine(rng: np.random.Generator, customers: Customers, n_days: int) -> dic
     rows = {
         "customer_id": customer_id,
         "terminal_id": customers.pick_terminals(customer_id, rng.random(len(customer_id))),
-        "amount": draw_amounts(rng, customers.mean_amount[customer_id]),
+        "amount": _amounts(rng, customers.mean_amount[customer_id]),
         "day": day.astype(np.int16),
         "seconds": seconds,
         "scenario": np.zeros(len(customer_id), dtype=np.int8),
@@ -177,7 +150,7 @@ def _genuine(rng: np.random.Generator, customers: Customers, n_days: int) -> dic
     return _take(rows, np.argsort(seconds, kind="stable"))
 
 
-def draw_amounts(rng: np.random.Generator, mean: np.ndarray) -> np.ndarray:
+def _amounts(rng: np.random.Generator, mean: np.ndarray) -> np.ndarray:
     """Amounts N(mean, mean / 2), drawn again from U(0, 2·mean) where negative, rounded to cents."""
     amount = rng.normal(mean, mean / 2)
     negative = amount < 0
@@ -204,7 +177,7 @@ def _compromise_cards(rng: np.random.Generator, rows: dict, n_customers: int, n_
         rows["leak_day"][stolen] = day
 
 
-def _victims(rng: np.random.Generator, n: int, share_a_day: float, n_days: int):
+def _victims(rng: np.random.Generator, n: int, share_a_day: float, n_days: int) -> Iterator[tuple[int, np.ndarray]]:
     """Day and victims, for each day but the last that has some; a fraction of a victim is one with that probability."""
     for day in range(n_days - 1):
         whole, fraction = divmod(round(share_a_day * n, 9), 1)
