@@ -267,6 +267,7 @@ def test_split_refuses_a_period_without_rows(small):
         fraud.handbook_split(small, 30, train_days=0)
 
 
+@pytest.mark.timeout(900)
 def test_the_handbooks_results_are_reproduced_at_its_setting():
     train, test = fraud.handbook_setting()
     models = fraud.handbook_models()
