@@ -7,9 +7,13 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TextIO
 
 from helpers.local_sagemaker import app
+
+LOCK_SECONDS = 1.0
 
 
 def main() -> None:
@@ -22,11 +26,23 @@ def main() -> None:
     home = options.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     with (home / "server.lock").open("w") as lock:
+        if not acquire(lock):
+            sys.exit(f"Another local SageMaker serves {home}, and does not answer: stop it first.")
+        run(home, options.port)
+
+
+def acquire(lock: TextIO) -> bool:
+    """Takes the home's lock; one who only asks for the status of the home may hold it for a moment."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.exit(f"Another local SageMaker serves {home}.")
-        run(home, options.port)
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def run(home: Path, port: int) -> None:

@@ -92,8 +92,17 @@ class Server:
         """A boto3 client of this server itself; thread-safe and shared."""
         with self._clients_lock:
             if service not in self._clients:
-                self._clients[service] = self._boto_session.client(service, endpoint_url=self.url)
+                self._clients[service] = self._boto_session.client(
+                    service, endpoint_url=self.url, config=self._client_config
+                )
             return self._clients[service]
+
+    @cached_property
+    def _client_config(self) -> object:
+        from botocore.config import Config
+
+        # Jobs share a client, and the first answer may wait for the journal to be replayed.
+        return Config(max_pool_connections=32, read_timeout=300)
 
     @cached_property
     def _boto_session(self) -> object:

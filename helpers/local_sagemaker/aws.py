@@ -32,8 +32,10 @@ logger = logging.getLogger(__name__)
 MOTO_SETTINGS = {
     "MOTO_ACCOUNT_ID": arns.ACCOUNT,
     "MOTO_DISABLE_GLOBAL_CORS": "1",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
     "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(64 * 1024),
 }
+POLL_SECONDS = 0.1
 _HOP_BY_HOP = frozenset(("connection", "transfer-encoding", "keep-alive", "expect"))
 
 
@@ -58,12 +60,21 @@ class Aws:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         call = Call(request.method, request.raw_path, headers, await request.read())
-        answer = await asyncio.get_running_loop().run_in_executor(self._thread, self.answer, call)
+        answer = await self._wait_for(*shims.without_waiting(call))
         response = web.Response(status=answer.status, body=answer.body)
         response.headers.clear()
         for name, value in answer.headers:
             response.headers.add(name, value)
         return response
+
+    async def _wait_for(self, call: Call, seconds: float) -> Answer:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            answer = await loop.run_in_executor(self._thread, self.answer, call)
+            if loop.time() >= deadline or answer.status >= 400 or not shims.received_nothing(call, answer):
+                return answer
+            await asyncio.sleep(POLL_SECONDS)
 
     def answer(self, call: Call) -> Answer:
         """Answers a call; runs in the thread of moto only."""
@@ -88,7 +99,8 @@ class Aws:
         seed, moment = secrets.randbits(63), time.time()
         answer = self._ask_moto(call, seed, moment)
         # The first call of all to a service makes its backend, with ids of its own: kept even if it reads.
-        if call.scope not in self._scopes or (not call.is_read and answer.status < 400):
+        changed = not call.is_read and answer.status < 400 and not shims.received_nothing(call, answer)
+        if changed or call.scope not in self._scopes:
             self._journal.write(call, seed, moment, answer.body)
             self._scopes.add(call.scope)
         return answer

@@ -67,7 +67,7 @@ def status(home: str | Path | None = None) -> Running | None:
     """The server of a home folder, or None when it does not run."""
     folder = _home(home)
     record = _record(folder)
-    answer = _health(record["port"]) if record else None
+    answer = _health(record["port"]) if record and _is_locked(folder / "server.lock") else None
     if answer is None or answer["home"] != str(folder):
         return None
     return Running(f"http://127.0.0.1:{record['port']}", answer["pid"], folder)
@@ -179,6 +179,18 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the lock: the kernel releases it when that process ends, however it ends."""
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _health(port: int) -> dict | None:

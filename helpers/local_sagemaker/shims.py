@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,6 +66,26 @@ def _require_principal(aws: Aws, call: Call, principal: str) -> None:
     answer = aws.tell(replace(call, body=urlencode(form).encode()))
     if answer.status == 404 or principal.encode() not in answer.body:
         raise errors.AwsError("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
+
+
+def without_waiting(call: Call) -> tuple[Call, float]:
+    """sqs:ReceiveMessage as a call that returns at once, and the seconds that its caller is willing to wait.
+
+    moto would wait in its one thread, by a clock that stands still while it answers.
+    """
+    if (call.service, call.operation) != ("sqs", "ReceiveMessage"):
+        return call, 0.0
+    if call.header("x-amz-target"):
+        form = json.loads(call.body or b"{}")
+        return replace(call, body=json.dumps(form | {"WaitTimeSeconds": 0}).encode()), form.get("WaitTimeSeconds", 0)
+    form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
+    body = urlencode(form | {"WaitTimeSeconds": 0}).encode()
+    return replace(call, body=body), float(form.get("WaitTimeSeconds", 0))
+
+
+def received_nothing(call: Call, answer: Answer) -> bool:
+    """Whether an sqs:ReceiveMessage found the queue empty, and so changed nothing."""
+    return call.operation == "ReceiveMessage" and b"ReceiptHandle" not in answer.body
 
 
 Shim = Callable[["Aws", Call], "Answer"]

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sqlite3
+import threading
 import time
 import urllib.request
 
@@ -234,3 +235,25 @@ def test_compressed_requests_are_understood(server, unique):
     server.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
     listed = server.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=namespace)
     assert sum(len(page["Metrics"]) for page in listed) == 900
+
+
+def test_a_long_poll_waits_without_holding_up_the_others(server, unique):
+    sqs = server.client("sqs")
+    url = sqs.create_queue(QueueName=unique("queue"))["QueueUrl"]
+    rows = server.journal("SELECT COUNT(*) FROM journal")
+    received = []
+    poll = threading.Thread(
+        target=lambda: received.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20).get("Messages"))
+    )
+    poll.start()
+    server.client("s3").list_buckets()
+    assert poll.is_alive()
+    assert server.journal("SELECT COUNT(*) FROM journal") == rows, "an empty answer changes nothing"
+    sqs.send_message(QueueUrl=url, MessageBody="hello")
+    poll.join()
+    assert received[0][0]["Body"] == "hello"
+    server.kill_and_restart()
+    sqs = server.client("sqs")
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "1"
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=received[0][0]["ReceiptHandle"])
