@@ -1,0 +1,123 @@
+"""Grading through nbgrader: what each kind of submission scores."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TINY = REPOSITORY / "tests" / "course" / "fixtures" / "01-tiny"
+
+
+def course(root: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "helpers.course", *arguments],
+        cwd=root,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def put(root: Path, student: str, text: str) -> None:
+    folder = root / "submitted" / student / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "tiny.ipynb").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A batch of submissions, good and bad, after one `course grade`."""
+    root = tmp_path_factory.mktemp("course")
+    shutil.copytree(TINY, root / "labs" / "01-tiny")
+    shutil.copyfile(REPOSITORY / "nbgrader_config.py", root / "nbgrader_config.py")
+    assert course(root, "labs").returncode == 0
+    source = (root / "source/tiny/tiny.ipynb").read_text()
+    release = (root / "release/tiny/tiny.ipynb").read_text()
+    solved = {cell["id"]: cell for cell in json.loads(source)["cells"]}
+    mixed = json.loads(release)
+    mixed["cells"] = [
+        solved["add_step"] if cell["id"] == "add_step" else cell
+        for cell in mixed["cells"]
+        if cell["id"] not in ("test_add_step", "area")
+    ]
+    put(root, "solved", source)
+    put(root, "blank", release)
+    put(root, "mixed", json.dumps(mixed))
+    put(root, "cut-off", release[:500])
+    put(root, "=cmd()", release)
+    folder = root / "submitted" / "linked" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "tiny.ipynb").symlink_to(root / "source/tiny/tiny.ipynb")
+    put(root, "shadowing", source)
+    (root / "submitted/shadowing/tiny/math.py").write_text("pi = 3")
+    return root, course(root, "grade", "tiny", "--no-sandbox")
+
+
+def scores(root: Path) -> dict[str, list[str]]:
+    assert course(root, "export", "--to", "grades.csv").returncode == 0
+    rows = [line.split(",") for line in (root / "grades.csv").read_text().splitlines()]
+    assert rows[0] == ["student", "lab", "test_add_step", "test_area", "why", "total", "points"]
+    return {row[0]: row[2:6] for row in rows[1:]}
+
+
+def test_each_submission_scores_what_it_deserves(graded) -> None:
+    root, answer = graded
+    assert answer.returncode == 1
+    assert scores(root) == {
+        "solved": ["2.0", "3.0", "", "5.0"],
+        "shadowing": ["2.0", "3.0", "", "5.0"],
+        "blank": ["0.0", "0.0", "0.0", "0.0"],
+        "mixed": ["2.0", "0.0", "0.0", "2.0"],
+    }
+
+
+def test_each_refused_submission_is_one_line_and_the_batch_goes_on(graded) -> None:
+    _, answer = graded
+    for line in (
+        "cut-off: tiny.ipynb is not JSON",
+        "=cmd(): student id: at most 64",
+        "linked: tiny.ipynb is a link",
+    ):
+        assert line in answer.stdout
+    assert "3 of 7 submissions not graded: =cmd(), cut-off, linked" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_what_was_mended_is_said(graded) -> None:
+    _, answer = graded
+    assert "test_add_step: missing, put back as released" in answer.stdout
+    assert "area: missing, put back as released" in answer.stdout
+
+
+def test_feedback_and_autograded_notebooks_lie_in_the_course(graded) -> None:
+    root, _ = graded
+    assert (root / "feedback/solved/tiny/tiny.html").is_file()
+    assert (root / "autograded/solved/tiny/tiny.ipynb").is_file()
+    assert sorted(path.name for path in (root / "submitted/solved/tiny").iterdir()) == ["tiny.ipynb"]
+
+
+def test_grading_again_gives_the_same_rows(graded) -> None:
+    root, _ = graded
+    before = scores(root)
+    assert course(root, "grade", "tiny", "--no-sandbox", "--student", "solved").returncode == 0
+    assert scores(root) == before
+
+
+def test_without_the_flag_nothing_is_executed(graded) -> None:
+    root, _ = graded
+    answer = course(root, "grade", "tiny")
+    assert answer.returncode == 1
+    assert "without a sandbox" in answer.stderr
+
+
+def test_an_unknown_student_or_folder_is_named(graded) -> None:
+    root, _ = graded
+    assert "no submission of nobody" in course(root, "grade", "tiny", "--student", "nobody", "--no-sandbox").stderr
+    assert "no folder" in course(root, "grade", "tiny", "--submitted", "nowhere", "--no-sandbox").stderr
