@@ -15,6 +15,8 @@ import yaml
 from helpers.course.downloads import digest_of, make_downloads
 from helpers.course.project import CourseError, find_root
 
+# Touched below _build/site when a site is complete: its time is that of the site.
+BUILT = "built"
 # What the lessons' cells run: when one of these changes, every executed page is run again.
 EXECUTED = (
     "helpers/__init__.py",
@@ -80,6 +82,7 @@ def build_site(root: Path, instructor: bool = False) -> Path:
         raise CourseError(f"The site has errors: see the lines above, and {html / 'reports'} for cells that failed")
     remove_stale_pages(html, toc)
     check_pages(html, toc)
+    (work / BUILT).touch()
     return html / "index.html"
 
 

@@ -1,0 +1,74 @@
+"""The built site, served on loopback, and a headless Chromium that looks at it."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from helpers.course import book
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("_config.yml", "_toc.yml", "book", "release", "helpers", "requirements.txt", "pyproject.toml", "README.md")
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Folder of the built site; it is built when it is absent or older than one of its sources."""
+    built = ROOT / "_build" / "site" / book.BUILT
+    sources = [path for name in SOURCES for path in ([ROOT / name] if (ROOT / name).is_file() else walk(ROOT / name))]
+    if not built.exists() or any(path.stat().st_mtime > built.stat().st_mtime for path in sources):
+        return book.build_site(ROOT).parent
+    return ROOT / "_build" / "html"
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The files below folder that are sources."""
+    return (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+@pytest.fixture(scope="session")
+def pages(site: Path) -> list[str]:
+    """Names of the site's pages, as in `book/setup`."""
+    return sorted(book.pages_of(site))
+
+
+@pytest.fixture(scope="session")
+def url(site: Path) -> Iterator[str]:
+    """Address of the site on loopback, with a slash at the end."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("Chromium is missing: install it, on Debian with `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGUMENTS))
+        yield browser
+        browser.close()
