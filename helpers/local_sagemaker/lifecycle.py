@@ -131,8 +131,9 @@ def environment(running: Running) -> dict[str, str]:
     whatever the environment says, so pass a role.
     """
     config = running.home / "sagemaker-config.yaml"
-    # JSON is YAML.
-    config.write_text(json.dumps(_SDK_CONFIG, indent=2))
+    text = json.dumps(_SDK_CONFIG, indent=2)  # JSON is YAML
+    if not config.exists() or config.read_text() != text:
+        config.write_text(text)
     return {
         "AWS_ENDPOINT_URL": running.url,
         "AWS_ACCESS_KEY_ID": arns.ACCESS_KEY,
