@@ -70,12 +70,12 @@ def grade_all(root: Path, lab: str, submitted: Path, students: list[str]) -> lis
 
 
 def print_verdicts(lab: str, verdicts: list[Verdict]) -> None:
-    """Print one row per student, one column per task."""
+    """Print one row per student, one numbered column per task, and below what the numbers mean."""
     tasks = {task.task: task.points for verdict in verdicts for task in verdict.tasks}
     table = Table("student", title=f"Lab {lab}")
-    for task, points in tasks.items():
-        table.add_column(f"{task.removeprefix('test_')} ({points:g})", justify="right", overflow="fold")
-    table.add_column("total", justify="right")
+    for number in range(1, len(tasks) + 1):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    table.add_column("total", justify="right", no_wrap=True)
     for verdict in verdicts:
         if verdict.refusal:
             table.add_row(escape(verdict.student), *["-"] * len(tasks), "not graded")
@@ -84,6 +84,8 @@ def print_verdicts(lab: str, verdicts: list[Verdict]) -> None:
         more = " + open" if verdict.open_tasks else ""
         table.add_row(escape(verdict.student), *[scores.get(task, "-") for task in tasks], f"{verdict.total:g}{more}")
     Console().print(table)
+    for number, (task, points) in enumerate(tasks.items(), 1):
+        typer.echo(f"{number:>3}  {task} ({points:g} points)")
 
 
 def _students(folder: Path, lab: str, wanted: list[str]) -> list[str]:

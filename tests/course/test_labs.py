@@ -94,10 +94,11 @@ def test_a_removed_lab_is_drift_and_then_removed(course, tiny_course: Path) -> N
 
 def test_a_faulty_lab_writes_nothing_and_names_every_fault(course, tiny_course: Path) -> None:
     script = tiny_course / "labs/01-tiny/lab.py"
+    line = script.read_text().splitlines().index('# %% nbgrader="test" grade_id="test_add_step" points=2') + 1
     script.write_text(script.read_text().replace(" points=2", "").replace('# %% tags=["cleanup"]', "# %%"))
     answer = course("labs")
     assert answer.returncode == 1
-    assert "labs/01-tiny/lab.py:25: a test cell needs points" in answer.stderr
+    assert f"labs/01-tiny/lab.py:{line}: a test cell needs points" in answer.stderr
     assert "no cleanup cell" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (tiny_course / "source").exists()
