@@ -949,15 +949,14 @@ trainer = ModelTrainer(
 )
 trainer.train(
     input_data_config=[InputData(channel_name=name, data_source=uri) for name, uri in uris.items()],
-    wait=True,
-    logs=False,
+    wait=False,
 )
 
 # %%
 latest = aws.sagemaker.list_training_jobs(
     NameContains=job_prefix, SortBy="CreationTime", SortOrder="Descending", MaxResults=1
 )
-job = aws.sagemaker.describe_training_job(TrainingJobName=latest["TrainingJobSummaries"][0]["TrainingJobName"])
+job = deployment.wait_for_training(aws, latest["TrainingJobSummaries"][0]["TrainingJobName"])
 artifact = aws.download(job["ModelArtifacts"]["S3ModelArtifacts"], work / "trained.tar.gz")
 shutil.unpack_archive(artifact, work / "model", filter="data")
 booster = xgb.Booster(model_file=work / "model" / "model.json")
@@ -1396,7 +1395,7 @@ def timed_request(scheduled: float, body: str) -> dict:
     return {"scheduled": scheduled, "sent": sent, "done": time.perf_counter(), "ok": ok}
 
 
-n_requests, per_second = (300, 50) if aws.scale == "smoke" else (1000, 50)
+n_requests, per_second = (240, 40) if aws.scale == "smoke" else (1000, 40)
 bodies = [
     json.dumps({"instances": [row]}) for row in json.loads(test[FEATURES].head(n_requests).to_json(orient="records"))
 ]

@@ -61,25 +61,26 @@ def tasks() -> tuple[Task, ...]:
     return tuple(found)
 
 
-def run(task: Task, answer: Callable | None = None) -> dict:
+def run(task: Task, answer: Callable | None = None) -> float:
     """Execute a task's cells in one namespace, with `answer` in the place of the student's function if it is given.
 
     Returns:
-        The namespace after the test cell.
+        The points earned: all, or the number that the test cell ends with (nbgrader's partial credit).
 
     Raises:
         AssertionError: the tests reject the answer. Whatever else the answer raises.
     """
     namespace: dict = {"__name__": "__lab__"}
     for cell in task.setup:
-        _execute(cell, namespace)
+        execute(cell, namespace)
     if answer is None:
-        _execute(task.solution, namespace)
+        execute(task.solution, namespace)
     else:
         namespace[task.name] = answer
-    for cell in (*task.examples, task.test):
-        _execute(cell, namespace)
-    return namespace
+    for cell in task.examples:
+        execute(cell, namespace)
+    partial = execute(task.test, namespace)
+    return float(task.points if partial is None else partial)
 
 
 def stub(task: Task) -> Callable:
@@ -88,7 +89,7 @@ def stub(task: Task) -> Callable:
     after = rest.partition("### END SOLUTION")[2]
     indent = before[len(before.rstrip(" ")) :]
     namespace = run_setup(task)
-    _execute(f'{before}raise NotImplementedError("Student exercise: {task.name}"){after}', namespace)
+    execute(f'{before}raise NotImplementedError("Student exercise: {task.name}"){after}', namespace)
     assert indent, f"{task.parameter}: the solution's marker must stand inside the function"
     return namespace[task.name]
 
@@ -97,7 +98,7 @@ def run_setup(task: Task) -> dict:
     """The namespace after the setup cells."""
     namespace: dict = {"__name__": "__lab__"}
     for cell in task.setup:
-        _execute(cell, namespace)
+        execute(cell, namespace)
     return namespace
 
 
@@ -113,8 +114,11 @@ def variants(task: Task) -> dict[str, Callable]:
     return {name: function for name, function in functions if name.startswith(("right_", "wrong_"))}
 
 
-def _execute(source: str, namespace: dict) -> None:
+def execute(source: str, namespace: dict) -> object:
+    """Execute a cell as a notebook does; returns the value of its last line if that is an expression."""
     name = f"<cell {abs(hash(source))}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     tree = ast.parse(source)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, name, "exec"), namespace)
+    return eval(compile(ast.Expression(last.value), name, "eval"), namespace) if last else None

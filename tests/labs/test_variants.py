@@ -1,5 +1,7 @@
 """Right answers pass the graded tests, wrong ones that look right don't, in every lab."""
 
+import inspect
+
 import pytest
 import tasks
 
@@ -20,8 +22,8 @@ def test_a_task_has_a_right_variant_and_three_wrong_ones(task):
 
 
 @each_task
-def test_the_solution_passes(task):
-    tasks.run(task)
+def test_the_solution_earns_all_points(task):
+    assert tasks.run(task) == task.points
 
 
 @each_task
@@ -38,11 +40,16 @@ def test_a_function_that_returns_nothing_fails(task):
 
 @pytest.mark.parametrize(("task", "name"), RIGHT)
 def test_a_right_variant_is_accepted(task, name):
-    tasks.run(task, tasks.variants(task)[name])
+    assert tasks.run(task, tasks.variants(task)[name]) == task.points
 
 
 @pytest.mark.parametrize(("task", "name"), WRONG)
-def test_a_wrong_variant_is_rejected_with_a_message(task, name):
+def test_a_wrong_variant_is_rejected_with_a_message_or_earns_what_it_deserves(task, name):
+    variant = tasks.variants(task)[name]
+    deserved = inspect.signature(variant).parameters.get("earns")
+    if deserved is not None:
+        assert tasks.run(task, variant) == deserved.default < task.points
+        return
     with pytest.raises(AssertionError) as rejected:
-        tasks.run(task, tasks.variants(task)[name])
+        tasks.run(task, variant)
     assert str(rejected.value), f"{name} is rejected without a word"
