@@ -12,7 +12,7 @@ DAY = pd.Timedelta(days=1)
 
 
 def _forest():
-    return RandomForestClassifier(n_estimators=40, min_samples_leaf=2, n_jobs=2, random_state=0)
+    return RandomForestClassifier(n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0)
 
 
 def _fit_and_score(train, test, model, columns=COLUMNS):
@@ -79,7 +79,7 @@ def wrong_not_reproducible(cards, cut, delay_days=7):
     # no seed: every run has another result
     train, test = _periods(cards, cut, delay_days)
     seed = int(np.random.default_rng().integers(1 << 30))
-    return _fit_and_score(train, test, RandomForestClassifier(n_estimators=40, random_state=seed, n_jobs=2))
+    return _fit_and_score(train, test, RandomForestClassifier(n_estimators=30, random_state=seed, n_jobs=1))
 
 
 def wrong_index_lost(cards, cut, delay_days=7):

@@ -1,0 +1,58 @@
+"""The solutions' quality lies inside the bands of the tests on other seeds too, so that no honest answer falls out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tasks
+from sklearn.metrics import average_precision_score, brier_score_loss
+
+from helpers import evaluation
+from helpers.data import fraud
+
+
+def solution(lab: str, name: str):
+    """The solution's function of one task."""
+    task = next(task for task in tasks.tasks() if (task.lab, task.name) == (lab, name))
+    namespace = tasks.run_setup(task)
+    tasks.execute(task.solution, namespace)
+    return namespace[name]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 4, 7])
+def test_smote_out_of_fold_stays_in_its_band(seed):
+    cards = fraud.handbook_features(fraud.simulate(300, 600, 60, seed=seed)).query("day >= 38")
+    cards = cards[cards["fraud"] | (cards["transaction_id"] % 2 == 0)]
+    label, fold = cards["fraud"].to_numpy(), cards["customer_id"].to_numpy() % 3
+    got = solution("01-fraud", "smote_out_of_fold")(cards[fraud.HANDBOOK_FEATURES].to_numpy(float), label, fold)
+    for column in ("raw", "calibrated"):
+        assert 0.65 < average_precision_score(label, got[column]) < 0.93
+    constant = label.mean() * (1 - label.mean())
+    assert brier_score_loss(label, got["calibrated"]) < 0.7 * constant
+    assert brier_score_loss(label, got["calibrated"]) < 0.98 * brier_score_loss(label, got["raw"])
+    assert evaluation.expected_calibration_error(label, got["calibrated"], strategy="quantile") < 0.02
+
+
+@pytest.mark.parametrize("seed", [3, 4, 6])
+def test_honest_scores_stay_in_their_band(seed):
+    cards = fraud.handbook_features(fraud.simulate(200, 400, 60, seed=seed))
+    scores = solution("01-fraud-audit", "honest_scores")(cards, pd.Timestamp("2026-02-12"))
+    label = cards["fraud"].reindex(scores.index)
+    assert 0.25 < average_precision_score(label, scores) < 0.90
+
+
+@pytest.mark.parametrize("seed", [20, 21, 22, 23])
+def test_a_model_on_the_labs_features_stays_in_the_endpoints_band(seed):
+    import xgboost as xgb
+
+    transactions = fraud.at_scale(seed=seed, scale="smoke")
+    features = solution("01-fraud", "rolling_features")(transactions)
+    table = transactions.join(features)
+    columns = ["amount", *features.columns]
+    cut = transactions["timestamp"].min().normalize() + pd.Timedelta(days=26)
+    train, test = solution("01-fraud", "time_split")(table, cut, train_days=14)
+    train = train[train["customer_id"] % 5 != 0]
+    parameters = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.1, "subsample": 0.8, "seed": seed}
+    booster = xgb.train(parameters, xgb.DMatrix(train[columns], label=train["fraud"]), num_boost_round=150)
+    score = booster.predict(xgb.DMatrix(test[columns]))
+    assert np.isfinite(score).all()
+    assert 3 * test["fraud"].mean() < average_precision_score(test["fraud"], score) < 0.95
