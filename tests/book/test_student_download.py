@@ -30,21 +30,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 def student(site, tmp_path_factory) -> Path:
     """A folder with an unpacked lab and a virtual environment that holds the wheel and what the wheel asks for."""
     folder = tmp_path_factory.mktemp("student")
-    wheel = site / "downloads" / wheel_name(ROOT)
+    environment = folder / ".venv"
     with zipfile.ZipFile(site / "downloads" / f"{LAB}.zip") as archive:
         archive.extractall(folder)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / ".venv")], check=True)
-    pins = folder / "pins.txt"
-    pins.write_text("\n".join(pins_of_wheel()))
-    pip = [str(folder / ".venv" / "bin" / "pip"), "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--requirement", str(pins), str(wheel)], check=True, env=bare_environment(folder))
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    for name in sorted(dependencies_of_the_wheel()):
+        install_as_here(name, environment)
+    wheel = site / "downloads" / wheel_name(ROOT)
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, str(wheel)], check=True, env=bare_environment(folder))
     return folder
 
 
-def pins_of_wheel() -> list[str]:
-    """What the wheel's own metadata asks for, transitively, at the versions of requirements.txt."""
-    lines = [line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
-    pins = {normal(line.split("==")[0]): line for line in lines if "==" in line and not line.startswith("#")}
+def dependencies_of_the_wheel() -> set[str]:
+    """Names of what the wheel's own metadata asks for, transitively."""
     wanted, pending = set(), [Requirement("sagemaker-course")]
     while pending:
         asked = pending.pop()
@@ -53,11 +52,37 @@ def pins_of_wheel() -> list[str]:
             extras = ("", *asked.extras)
             if needed.marker and not any(needed.marker.evaluate({"extra": extra}) for extra in extras):
                 continue
-            name = normal(needed.name)
-            if name not in LEFT_OUT and (name, *sorted(needed.extras)) not in wanted:
-                wanted.add((name, *sorted(needed.extras)))
+            key = (normal(needed.name), *sorted(needed.extras))
+            if key[0] not in LEFT_OUT and key not in wanted:
+                wanted.add(key)
                 pending.append(needed)
-    return sorted({pins[name] for name, *_ in wanted})
+    return {name for name, *_ in wanted}
+
+
+def install_as_here(name: str, environment: Path) -> None:
+    """Install a package into another environment by linking the files that pip recorded for it in this one.
+
+    The same files as from the index, in seconds instead of minutes; packages that the wheel does not ask for stay out.
+    """
+    here = Path(sys.prefix)
+    for file in metadata.files(name) or []:
+        installed = Path(os.path.normpath(file.locate()))
+        if not installed.is_relative_to(here) or not installed.is_file():
+            continue
+        target = environment / installed.relative_to(here)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent.name == "bin":
+            target.write_bytes(installed.read_bytes().replace(bytes(here), bytes(environment)))
+            target.chmod(0o755)
+        elif not target.exists():
+            link_or_copy(installed, target)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
 
 
 def normal(name: str) -> str:
