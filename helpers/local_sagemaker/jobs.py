@@ -115,6 +115,24 @@ class Job:
         """The job's own `python`, above the host's packages and the given overlays."""
         return overlays.make_interpreter(self.folder / "python", *layers)
 
+    def interpreter_with(self, requirements: Path | None) -> Path:
+        """Like `interpreter`, with a requirements file installed in an overlay; None and a missing file need none.
+
+        Raises:
+            JobError: a requirement cannot be had; the message is the training toolkit's, and names it.
+        """
+        if requirements is None or not requirements.is_file():
+            return self.interpreter()
+        try:
+            return self.interpreter(overlays.overlay(self.server.home / "overlays", requirements, run=self.run_tool))
+        except overlays.RequirementsError as error:
+            if self.cut:
+                return self.interpreter()
+            raise JobError(
+                f'AlgorithmError: InstallRequirementsError:\nExitCode 1\nErrorMessage "{error}"\n'
+                f'Command "python3 -m pip install -r {requirements.name}", exit code: 1'
+            ) from error
+
     def run(
         self, commands: Iterable[Command], python: Path, on_line: Callable[[str], None] = lambda line: None
     ) -> Outcome:

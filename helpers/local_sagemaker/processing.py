@@ -21,6 +21,7 @@ _TOLD = (
     *("ProcessingJobName", "ProcessingInputs", "ProcessingOutputConfig", "ProcessingResources", "AppSpecification"),
     *("Environment", "NetworkConfig", "RoleArn", "ExperimentConfig"),
 )
+_SOURCE_BUNDLE = f"{sandbox.ML}/processing/input/code/sourcedir.tar.gz"
 _DEFAULT_MAX_SECONDS = 86_400
 _LONGEST_EXIT_MESSAGE = 1024
 _FINAL = ("Completed", "Failed", "Stopped")
@@ -72,7 +73,7 @@ def _check(request: dict) -> None:
             raise errors.validation(
                 f"{place}: LocalPath must begin with {sandbox.ML}/processing, got {s3.get('LocalPath', '')!r}"
             )
-        if "ManifestFile" != s3.get("S3DataType", "S3Prefix") != "S3Prefix":
+        if s3.get("S3DataType", "S3Prefix") not in ("S3Prefix", "ManifestFile"):
             raise errors.validation(f"{place}: the local SageMaker has no S3DataType {s3['S3DataType']}")
         if s3.get("S3InputMode") == "Pipe":
             raise errors.validation(f"{place}: the local SageMaker has no S3InputMode Pipe; use File")
@@ -203,7 +204,23 @@ def _execute(job: Job, record: dict) -> Outcome:
     argv = [*application["ContainerEntrypoint"], *application.get("ContainerArguments", [])]
     environment = {"PROCESSING_JOB_NAME": job.name, "PROCESSING_JOB_ARN": record["ProcessingJobArn"]}
     command = Command(argv, environment | record.get("Environment", {}))
-    return job.run([command] * len(job.hosts), job.interpreter())
+    return job.run([command] * len(job.hosts), _interpreter(job))
+
+
+def _interpreter(job: Job) -> Path:
+    """The job's interpreter; the requirements of a FrameworkProcessor's source bundle are installed for it.
+
+    Its own `pip install` finds them satisfied: it knows nothing of the package indexes that the host is set up for.
+
+    Raises:
+        JobError: a requirement cannot be had.
+    """
+    bundle = job.hosts[0].path(_SOURCE_BUNDLE)
+    if not bundle.is_file():
+        return job.interpreter()
+    source = job.folder / "source"
+    staging.extract_tar(bundle, source)
+    return job.interpreter_with(source / "requirements.txt")
 
 
 def _targets(job: Job, record: dict) -> list[tuple[Path, staging.Location, str]]:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -110,8 +111,7 @@ def launch_on_host(
 def _start(command: list[str], env: Mapping[str, str], stdout: int | IO | None, cwd: str) -> subprocess.Popen:
     def start() -> subprocess.Popen:
         ours, theirs = os.pipe()
-        with os.fdopen(ours, "rb", buffering=0):
-            lifeline = os.fdopen(theirs, "wb", buffering=0)
+        try:
             process = subprocess.Popen(
                 [str(ours) if part == _LIFELINE else part for part in command],
                 env=dict(env),
@@ -122,7 +122,12 @@ def _start(command: list[str], env: Mapping[str, str], stdout: int | IO | None, 
                 start_new_session=True,
                 pass_fds=(ours,) if _LIFELINE in command else (),
             )
-        process.lifeline = lifeline  # the guard's sign of life: closed with the process object
+        except BaseException:
+            os.close(theirs)
+            raise
+        finally:
+            os.close(ours)
+        weakref.finalize(process, os.close, theirs)  # the guard takes its end of file as the end of this process
         return process
 
     return _launcher.submit(start).result()

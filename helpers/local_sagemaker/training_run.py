@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import channels, errors, images, mirroring, overlays, sandbox, staging
+from helpers.local_sagemaker import channels, errors, images, mirroring, sandbox, staging
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.images import Runtime
 from helpers.local_sagemaker.jobs import Command, Host, Job, JobError, Outcome, host_cpus
@@ -94,7 +94,7 @@ def prepare(job: Job, record: dict, runtime: Runtime) -> Launch:
     for training, host in zip(trainings, job.hosts, strict=True):
         training_toolkit.write_configuration(training, host.ml_root)
         _stage_code(server, training, host)
-    python = _interpreter(job)
+    python = job.interpreter_with(_requirements(job.hosts[0]))
     commands = [_command(training, host, record) for training, host in zip(trainings, job.hosts, strict=True)]
     return Launch(commands, python, trainings[0].program is not None)
 
@@ -130,19 +130,6 @@ def _stage_code(server: Server, training: Training, host: Host) -> None:
         raise JobError(
             f"ClientError: sagemaker_submit_directory is {directory!r}, neither in S3 nor below {sandbox.ML}"
         )
-
-
-def _interpreter(job: Job) -> Path:
-    requirements = _requirements(job.hosts[0])
-    if requirements is None:
-        return job.interpreter()
-    try:
-        overlay = overlays.overlay(job.server.home / "overlays", requirements, run=job.run_tool)
-    except overlays.RequirementsError as error:
-        if job.cut:
-            return job.interpreter()
-        raise JobError(f"AlgorithmError: {training_toolkit.requirements_error(str(error))}, exit code: 1") from error
-    return job.interpreter(overlay)
 
 
 def _requirements(host: Host) -> Path | None:

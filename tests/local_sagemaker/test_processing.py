@@ -145,3 +145,11 @@ def test_listing_finds_a_job_and_describe_tells_the_request(submit):
     described = submit.sm.describe_processing_job(ProcessingJobName=name)
     assert described["AppSpecification"]["ImageUri"] == SKLEARN
     assert described["ProcessingInputs"][0]["InputName"] == "code"
+
+
+def test_a_requirement_of_a_source_bundle_that_cannot_be_had_is_named(submit):
+    bundle = submit.source(requirements_txt="a-package-of-nobody-1b2c3d==9.9\n")["sagemaker_submit_directory"]
+    name = submit.process(["sh", "-c", "true"], ProcessingInputs=[s3_input("code", bundle, CODE)])
+    reason = submit.processed(name)["FailureReason"]
+    assert "InstallRequirementsError" in reason
+    assert "a-package-of-nobody-1b2c3d==9.9" in reason

@@ -96,7 +96,7 @@ print("processed by", sys.argv[2])
 
 @pytest.fixture
 def sdk(server: Running, tmp_path: Path) -> Callable[..., tuple[dict, str]]:
-    """Runs an SDK program in a folder with `source/` and `data/`; returns what it printed last, and its log."""
+    """Runs an SDK program beside `source/` and `data/`; returns what it printed last, and all of its output."""
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train.py").write_text(TRAIN)
     (tmp_path / "source" / "step.py").write_text(STEP)
@@ -114,7 +114,7 @@ def sdk(server: Running, tmp_path: Path) -> Callable[..., tuple[dict, str]]:
             timeout=280,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.strip().splitlines()[-1]), done.stderr
+        return json.loads(done.stdout.strip().splitlines()[-1]), done.stdout + done.stderr
 
     return run
 

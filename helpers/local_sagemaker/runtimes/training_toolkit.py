@@ -232,11 +232,3 @@ def _as_variable(value: object) -> str:
 def user_script_error(code: int, message: str, command: list[str]) -> str:
     """What the toolkit writes to `/opt/ml/output/failure` when the script fails."""
     return f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{message}"\nCommand "{shlex.join(command)}"'
-
-
-def requirements_error(message: str) -> str:
-    """What the toolkit writes to `/opt/ml/output/failure` when the requirements cannot be installed."""
-    return (
-        f'InstallRequirementsError:\nExitCode 1\nErrorMessage "{message}"\n'
-        'Command "python3 -m pip install -r requirements.txt"'
-    )
