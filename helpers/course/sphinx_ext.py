@@ -1,4 +1,4 @@
-"""Sphinx role of the course: links to the files that the site serves for download."""
+"""Sphinx extension of the course: links to the files that the site serves for download, and quizzes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from helpers.course.downloads import wheel_name
+from helpers.course.quiz import Quiz
 
 
 class Material(SphinxRole):
@@ -31,6 +32,9 @@ class Material(SphinxRole):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the role; called by Sphinx."""
+    """Register the role and the quiz; called by Sphinx."""
     app.add_role("material", Material())
+    app.add_directive("quiz", Quiz)
+    app.add_css_file("css/quiz.css")
+    app.add_js_file("quiz.js")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
