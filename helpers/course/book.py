@@ -31,6 +31,7 @@ EXECUTED = (
     "helpers/cleanup.py",
     "helpers/local_sagemaker",
     "labs",
+    "book/01-fraud/serving_code",
     "requirements.txt",
 )
 
