@@ -89,7 +89,7 @@ class Deployment:
         self._cumulative = list(itertools.accumulate(variant.weight for variant in self._order))
 
     def pick(self) -> Variant:
-        """A variant, with a probability in proportion to its weight; the first when all weights are zero."""
+        """A variant, with a probability in proportion to its weight; when all weights are zero, the last."""
         point = random.random() * self._cumulative[-1]
         return self._order[min(bisect.bisect_right(self._cumulative, point), len(self._order) - 1)]
 

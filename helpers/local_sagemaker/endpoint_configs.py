@@ -26,6 +26,8 @@ _REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
 @operation("CreateEndpointConfig")
 def create_endpoint_config(server: Server, request: dict) -> dict:
     _refuse(request, _UNAVAILABLE, "")
+    if request.get("DataCaptureConfig", {}).get("EnableCapture", "DataCaptureConfig" in request):
+        _refuse(request, ("DataCaptureConfig",), "")
     for variant in request["ProductionVariants"]:
         _check_variant(server, variant)
     names = [variant["VariantName"] for variant in request["ProductionVariants"]]

@@ -8,8 +8,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import deployments, errors, listing, workers
@@ -173,7 +173,7 @@ class Fleet:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks: dict[str, threading.Lock] = {}
         self._folder = server.home / "endpoints"
 
     def begin(self, name: str, change: Callable[[str], None]) -> None:
@@ -182,7 +182,7 @@ class Fleet:
 
     def _run(self, name: str, change: Callable[[str], None]) -> None:
         try:
-            with self._locks[name]:
+            with self._locks.setdefault(name, threading.Lock()):
                 change(name)
         except Exception as error:
             if self._stopping.is_set():
@@ -271,11 +271,11 @@ class Fleet:
     def stop(self) -> None:
         """Stops all workers; the endpoints stay as they are in the state."""
         self._stopping.set()
-        threads = [threading.Thread(target=deployment.stop, daemon=True) for deployment in list(self.serving.values())]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=3 * workers.STOP_SECONDS)
+        serving = list(self.serving.values())
+        with ThreadPoolExecutor(max(1, len(serving))) as pool:
+            stopped = [worker for retired in pool.map(Deployment.stop, serving) for worker in retired]
+        self._close(stopped)
+        shutil.rmtree(workers.socket_folder(self._server.home), ignore_errors=True)
 
     def _deploy(self, name: str, plan: dict) -> Deployment:
         deployment = deployments.deployment(self._server, name, plan, self._folder / name / plan["Generation"])
@@ -303,7 +303,10 @@ class Fleet:
 
     def _retire(self, retired: list[workers.Worker]) -> None:
         deployments.drain(retired)
-        for worker in retired:
+        self._close(retired)
+
+    def _close(self, stopped: list[workers.Worker]) -> None:
+        for worker in stopped:
             asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
 
     def _forget_folders(self, name: str, keep: str) -> None:

@@ -128,6 +128,18 @@ def test_a_variant_that_cannot_be_served_is_refused(sm, unique, model, change, m
         sm.create_endpoint_config(EndpointConfigName=unique("config"), ProductionVariants=[given])
 
 
+def test_data_capture_is_refused_rather_than_stored_and_forgotten(sm, unique, model):
+    capture = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://captured/here",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+    request = {"EndpointConfigName": unique("c"), "ProductionVariants": [deployed.variant(model)]}
+    with pytest.raises(ClientError, match="DataCaptureConfig is not available"):
+        sm.create_endpoint_config(DataCaptureConfig=capture | {"EnableCapture": True}, **request)
+    sm.create_endpoint_config(DataCaptureConfig=capture | {"EnableCapture": False}, **request)
+
+
 def test_variant_names_are_unique(sm, unique, model):
     with pytest.raises(ClientError, match="must be unique"):
         sm.create_endpoint_config(EndpointConfigName=unique("c"), ProductionVariants=[deployed.variant(model)] * 2)
@@ -319,3 +331,51 @@ def test_logs_go_to_the_endpoints_group_by_variant_and_instance(sm, client, uniq
             messages += [event["message"] for event in events]
     assert "loading the model" in messages
     sm.delete_endpoint(EndpointName=name)
+
+
+def test_the_script_may_come_from_the_submit_directory_in_s3(sm, s3, runtime, bucket, unique):
+    name = unique("submitted")
+    script = (
+        "def model_fn(d): return d\ndef transform_fn(m, data, c, a):\n    import beside\n    return beside.SAY + m\n"
+    )
+    source = deployed.archive({"entry.py": script, "beside.py": "SAY = 'from S3 '\n"})
+    s3.put_object(Bucket=bucket, Key=f"{name}/sourcedir.tar.gz", Body=source)
+    environment = {
+        "SAGEMAKER_PROGRAM": "entry.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{bucket}/{name}/sourcedir.tar.gz",
+    }
+    deployed.create_model(sm, s3, bucket, name, {"weights": "x"}, environment=environment)
+    deployed.create_endpoint(sm, name, [deployed.variant(name)])
+    answer = runtime.invoke_endpoint(EndpointName=name, Body=b"x")["Body"].read().decode()
+    assert answer.startswith("from S3 /") and answer.endswith("/model")
+    sm.delete_endpoint(EndpointName=name)
+
+
+def test_a_requirement_that_cannot_be_installed_fails_the_endpoint_and_is_named(sm, s3, bucket, unique):
+    name = unique("required")
+    files = {"code/inference.py": deployed.OBEDIENT, "code/requirements.txt": "./no-such-package\n"}
+    deployed.create_model(sm, s3, bucket, name, files)
+    described = deployed.create_endpoint(sm, name, [deployed.variant(name)], wait="Failed")
+    assert "no-such-package" in described["FailureReason"]
+    sm.delete_endpoint(EndpointName=name)
+
+
+def test_endpoints_serve_where_nothing_can_be_bound(tmp_path, client_of, monkeypatch):
+    monkeypatch.setenv("LOCAL_SAGEMAKER_BIND", "rewrite")
+    home = tmp_path / "home"
+    script = """
+from pathlib import Path
+def model_fn(model_dir): return Path("/opt/ml/model/name.txt").read_text()
+def transform_fn(model, data, content_type, accept): return model
+"""
+    try:
+        client = client_of(local_sagemaker.start(home))
+        sm, s3 = client("sagemaker"), client("s3")
+        s3.create_bucket(Bucket="rewritten")
+        files = {"name.txt": "found", "code/inference.py": script}
+        deployed.create_model(sm, s3, "rewritten", "rewritten", files)
+        deployed.create_endpoint(sm, "rewritten", [deployed.variant("rewritten")])
+        answer = client("sagemaker-runtime").invoke_endpoint(EndpointName="rewritten", Body=b"x")
+        assert answer["Body"].read() == b"found"
+    finally:
+        local_sagemaker.stop(home)
