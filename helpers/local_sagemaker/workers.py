@@ -122,7 +122,6 @@ class Worker:
                 if not self.started.done():
                     self.started.set_result(None)
                 self._process.wait()
-                self._process.lifeline.close()
                 self.ready = False
             self._stopping.wait(min(2.0**failures - 1, LONGEST_BACKOFF_SECONDS))
         if not self.started.done():
@@ -218,4 +217,3 @@ def _end(process: subprocess.Popen) -> None:
         process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         sandbox.kill(process)
-    process.lifeline.close()
