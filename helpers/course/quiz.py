@@ -40,8 +40,12 @@ def read_questions(path: Path) -> list[dict]:
     questions = yaml.safe_load(path.read_text(encoding="utf-8"))
     for number, question in enumerate(questions, 1):
         answers = question.get("answers", [])
-        if not question.get("question") or not all(answer.get("text") and answer.get("why") for answer in answers):
-            raise ValueError(f"{path.name}, question {number}: question, text and why of every answer are needed")
+        members = [question.get("question"), *(answer.get(key) for answer in answers for key in ("text", "why"))]
+        if not all(isinstance(member, str) and member for member in members):
+            raise ValueError(
+                f"{path.name}, question {number}: question, text and why of every answer are needed as text; "
+                "a bare number needs quotation marks"
+            )
         if (right := sum(bool(answer.get("right")) for answer in answers)) != 1:
             raise ValueError(f"{path.name}, question {number}: exactly one answer must be right, {right} are")
     return questions

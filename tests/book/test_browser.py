@@ -142,3 +142,18 @@ def test_code_is_legible(chromium, url, scheme):
     )
     watched.page.context.close()
     assert faint == []
+
+
+def test_a_quiz_judges_the_first_choice_and_explains_it(visitor, pages):
+    quizzes = [name for name in pages if name.endswith("/quiz")]
+    assert quizzes
+    for name in quizzes:
+        page = visitor.open(name)
+        questions = page.locator("form.quiz fieldset")
+        assert questions.count() >= 5
+        for number, verdict in ((0, "right"), (1, "wrong")):
+            question = questions.nth(number)
+            expect(question.locator(".quiz-feedback")).to_be_empty()
+            question.locator(f"input[data-verdict={verdict}]").first.check()
+            expect(question.locator(".quiz-feedback")).to_contain_text(verdict.capitalize())
+    assert visitor.faults == []
