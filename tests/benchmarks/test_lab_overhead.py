@@ -18,7 +18,7 @@ from helpers.local_sagemaker import workers
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 
 TRAIN = Path(__file__).parents[2] / "labs" / "01-fraud" / "src" / "train.py"
-ROWS, FEATURES, ROUNDS = 150_000, 16, 400
+ROWS, FEATURES, ROUNDS = 150_000, 16, 300
 BATCHES, BATCH = 40, 250
 PAIRS = 3
 
