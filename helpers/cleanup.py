@@ -61,19 +61,13 @@ def delete(aws: SageMakerHelper, resources: list[Resource], timeout: float = 600
     """Delete resources, stop jobs, and wait until the endpoints among them are gone.
 
     Raises:
+        RuntimeError: an endpoint's deletion failed; the message carries SageMaker's FailureReason.
         TimeoutError: an endpoint still exists after `timeout` seconds.
     """
     for resource in resources:
         operation, key = _DELETIONS[resource.kind]
         getattr(aws.sagemaker, operation)(**{key: resource.name})
-    deadline = time.monotonic() + timeout
-    waiting = {resource.name for resource in resources if resource.kind == "endpoint"}
-    while waiting:
-        waiting &= {resource.name for resource in find(aws, prefix="") if resource.kind == "endpoint"}
-        if waiting and time.monotonic() > deadline:
-            raise TimeoutError(f"still not deleted after {timeout:g} s: {', '.join(sorted(waiting))}")
-        if waiting:
-            time.sleep(aws.poll_seconds)
+    _wait_until_gone(aws, {resource.name for resource in resources if resource.kind == "endpoint"}, timeout)
 
 
 def delete_lab(aws: SageMakerHelper) -> pd.DataFrame:
@@ -106,3 +100,19 @@ def _delete_objects(aws: SageMakerHelper, prefix: str) -> int:
             aws.s3.delete_objects(Bucket=aws.bucket, Delete={"Objects": keys, "Quiet": True})
             count += len(keys)
     return count
+
+
+def _wait_until_gone(aws: SageMakerHelper, endpoints: set[str], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while endpoints:
+        pages = aws.sagemaker.get_paginator("list_endpoints").paginate()
+        status = {found["EndpointName"]: found["EndpointStatus"] for page in pages for found in page["Endpoints"]}
+        endpoints &= status.keys()
+        for name in endpoints:
+            if status[name] == "Failed":
+                reason = aws.sagemaker.describe_endpoint(EndpointName=name).get("FailureReason", "no reason given")
+                raise RuntimeError(f"endpoint {name} was not deleted: {reason}")
+        if endpoints and time.monotonic() > deadline:
+            raise TimeoutError(f"still not deleted after {timeout:g} s: {', '.join(sorted(endpoints))}")
+        if endpoints:
+            time.sleep(aws.poll_seconds)
