@@ -32,8 +32,8 @@ lint: $(INSTALLED)
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else f"the course needs Python 3.11, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	pip install --quiet --no-deps -r requirements.txt
-	pip install --quiet --no-deps --no-build-isolation --editable .
+	pip install -qq --no-compile --no-deps -r requirements.txt
+	pip install -qq --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:

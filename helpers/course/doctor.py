@@ -99,8 +99,12 @@ def _local_sagemaker() -> Iterator[Finding]:
     """Local SageMaker."""
     from helpers import local_sagemaker
 
-    running = local_sagemaker.status() or local_sagemaker.start()
-    yield Finding("local SageMaker", f"answers at {running.url}")
+    if running := local_sagemaker.status():
+        yield Finding("local SageMaker", f"answers at {running.url}")
+        return
+    local_sagemaker.start()
+    local_sagemaker.stop()
+    yield Finding("local SageMaker", "starts and answers; stopped again")
 
 
 def _aws_checks() -> list[Callable[[], Iterator[Finding]]]:

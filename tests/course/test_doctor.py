@@ -1,6 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from helpers import local_sagemaker
 from helpers.course import doctor as module
 from helpers.course.cli import application
 
@@ -9,10 +10,18 @@ def run(*arguments: str):
     return CliRunner().invoke(application("doctor"), ["doctor", *arguments], env={"COLUMNS": "200"})
 
 
-def test_a_whole_machine_passes_and_says_where_the_local_sagemaker_answers():
+def test_a_whole_machine_passes_and_says_where_the_local_sagemaker_answers(aws):
     result = run()
     assert result.exit_code == 0, result.output
-    assert "http://127.0.0.1:" in result.output
+    assert aws.sagemaker.meta.endpoint_url in result.output
+
+
+def test_a_local_sagemaker_that_did_not_run_is_started_and_stopped_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("LOCAL_SAGEMAKER_HOME", str(tmp_path / "home"))
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "stopped again" in result.output
+    assert local_sagemaker.status() is None
 
 
 def test_a_missing_package_fails_and_says_what_to_do(monkeypatch):
