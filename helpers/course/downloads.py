@@ -18,7 +18,7 @@ from helpers.course.project import CourseError
 IGNORED = ("__pycache__", ".ipynb_checkpoints", ".nbgrader.log")
 PACKAGED = ("helpers", "pyproject.toml", "README.md", "LICENSE")
 # The earliest moment that a zip can hold; every member carries it, so equal content gives equal bytes.
-EPOCH = (1980, 1, 1, 0, 0, 0)
+EPOCH = (2026, 1, 1, 0, 0, 0)
 EPOCH_SECONDS = "315532800"
 
 
