@@ -33,12 +33,12 @@ def student(site, tmp_path_factory) -> Path:
     environment = folder / ".venv"
     with zipfile.ZipFile(site / "downloads" / f"{LAB}.zip") as archive:
         archive.extractall(folder)
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     for name in sorted(dependencies_of_the_wheel()):
         install_as_here(name, environment)
     wheel = site / "downloads" / wheel_name(ROOT)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, str(wheel)], check=True, env=bare_environment(folder))
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-index", "--no-deps", str(wheel)], check=True)
     return folder
 
 
@@ -74,7 +74,7 @@ def install_as_here(name: str, environment: Path) -> None:
         if target.parent.name == "bin":
             target.write_bytes(installed.read_bytes().replace(bytes(here), bytes(environment)))
             target.chmod(0o755)
-        elif not target.exists():
+        elif not target.exists():  # two packages may record one file, as mlflow and mlflow-skinny do
             link_or_copy(installed, target)
 
 
