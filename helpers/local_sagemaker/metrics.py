@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 
 NAMESPACE = "AWS/SageMaker"
 FLUSH_SECONDS = 1.0
-MAX_VALUES = 150  # of one metric in one PutMetricData; above it a summary is sent
+MAX_VALUES = 150  # of one datum
+MAX_LATENCIES = 1000  # of one variant and flush; above it a summary is sent, which percentiles leave out
 MAX_METRICS = 1000  # in one PutMetricData
 
 
@@ -75,23 +76,29 @@ class InvocationMetrics:
 def _data(endpoint: str, variant: str, samples: _Samples, timestamp: float) -> list[dict]:
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
     metrics = {
-        "Invocations": ([1.0] * len(samples.statuses), "None"),
-        "Invocation4XXErrors": ([float(400 <= status < 500) for status in samples.statuses], "None"),
-        "Invocation5XXErrors": ([float(status >= 500 or status == 0) for status in samples.statuses], "None"),
-        "ModelLatency": (samples.model_latency, "Microseconds"),
-        "OverheadLatency": (samples.overhead_latency, "Microseconds"),
+        "Invocations": ([1.0] * len(samples.statuses), "None", MAX_VALUES),
+        "Invocation4XXErrors": ([float(400 <= status < 500) for status in samples.statuses], "None", MAX_VALUES),
+        "Invocation5XXErrors": (
+            [float(status >= 500 or status == 0) for status in samples.statuses],
+            "None",
+            MAX_VALUES,
+        ),
+        "ModelLatency": (samples.model_latency, "Microseconds", MAX_LATENCIES),
+        "OverheadLatency": (samples.overhead_latency, "Microseconds", MAX_LATENCIES),
     }
     return [
-        {"MetricName": name, "Dimensions": dimensions, "Timestamp": timestamp, "Unit": unit, **_values(values)}
-        for name, (values, unit) in metrics.items()
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": timestamp, "Unit": unit, **part}
+        for name, (values, unit, most) in metrics.items()
+        for part in _values(values, most)
     ]
 
 
-def _values(values: list[float]) -> dict:
-    if len(values) <= MAX_VALUES:
-        return {"Values": values}
+def _values(values: list[float], most: int) -> list[dict]:
+    """The values of one or more data; a summary when there are more than `most`."""
+    if len(values) <= most:
+        return [{"Values": values[begin : begin + MAX_VALUES]} for begin in range(0, len(values), MAX_VALUES)]
     statistics = {"SampleCount": len(values), "Sum": sum(values), "Minimum": min(values), "Maximum": max(values)}
-    return {"StatisticValues": statistics}
+    return [{"StatisticValues": statistics}]
 
 
 def start(server: Server) -> None:

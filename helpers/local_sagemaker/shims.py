@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
 
-from helpers.local_sagemaker import arns, errors
+from helpers.local_sagemaker import arns, errors, percentiles
 from helpers.local_sagemaker.journal import Call
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ def _require_principal(aws: Aws, call: Call, principal: str) -> None:
         raise errors.AwsError("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
 
 
+def with_percentiles(aws: Aws, call: Call) -> Answer:
+    """cloudwatch:GetMetricStatistics and GetMetricData: moto's, with percentiles."""
+    percentiles.install()
+    return aws.tell(call)
+
+
 def without_waiting(call: Call) -> tuple[Call, float]:
     """sqs:ReceiveMessage as a call that returns at once, and the seconds that its caller is willing to wait.
 
@@ -93,4 +99,6 @@ Shim = Callable[["Aws", Call], "Answer"]
 SHIMS: dict[tuple[str, str], Shim] = {
     ("sts", "GetCallerIdentity"): get_caller_identity,
     ("iam", "SimulatePrincipalPolicy"): simulate_principal_policy,
+    ("monitoring", "GetMetricData"): with_percentiles,
+    ("monitoring", "GetMetricStatistics"): with_percentiles,
 }

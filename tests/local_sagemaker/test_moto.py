@@ -290,3 +290,28 @@ def test_ids_that_a_read_made_are_the_same_after_a_restart(server):
     vpcs = [vpc["VpcId"] for vpc in server.client("ec2").describe_vpcs()["Vpcs"]]
     server.kill_and_restart()
     assert [vpc["VpcId"] for vpc in server.client("ec2").describe_vpcs()["Vpcs"]] == vpcs
+
+
+def test_roles_take_the_policies_that_aws_manages(server, unique):
+    iam, name = server.client("iam"), unique("role")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+    iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess")
+    attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    assert [policy["PolicyName"] for policy in attached] == ["AmazonSageMakerFullAccess"]
+
+
+def test_metrics_have_percentiles(server, unique):
+    cloudwatch, namespace, now = server.client("cloudwatch"), unique("metrics"), time.time()
+    data = [{"MetricName": "Latency", "Values": [float(value) for value in range(1, 101)], "Timestamp": now}]
+    cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
+    span = {"StartTime": now - 600, "EndTime": now + 60}
+    asked = {"Namespace": namespace, "MetricName": "Latency", "Period": 3600} | span
+    found = cloudwatch.get_metric_statistics(**asked, ExtendedStatistics=["p50", "p99", "p99.9"])["Datapoints"]
+    assert [point["ExtendedStatistics"] for point in found] == [{"p50": 50.0, "p99": 99.0, "p99.9": 100.0}]
+    metric = {"Namespace": namespace, "MetricName": "Latency"}
+    query = {"Id": "a", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": "p90"}}
+    assert cloudwatch.get_metric_data(MetricDataQueries=[query], **span)["MetricDataResults"][0]["Values"] == [90.0]
+    query["MetricStat"]["Stat"] = "tm90"
+    with pytest.raises(ClientError, match="'tm90' is not available") as raised:
+        cloudwatch.get_metric_data(MetricDataQueries=[query], **span)
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
