@@ -20,6 +20,10 @@ PACKAGED = ("helpers", "pyproject.toml", "README.md", "LICENSE")
 # Every member carries the same moment, so equal content gives equal bytes.
 EPOCH = (2026, 1, 1, 0, 0, 0)
 EPOCH_SECONDS = "1767225600"
+STUDENT_CONFIG = b"""# nbgrader validate allows a cell 30 s by default; a training job takes longer.
+c = get_config()
+c.Execute.timeout = 600
+"""
 
 
 def make_downloads(root: Path, target: Path) -> list[Path]:
@@ -41,13 +45,15 @@ def make_downloads(root: Path, target: Path) -> list[Path]:
 
 
 def zip_lab(folder: Path, target: Path) -> Path:
-    """Zip a lab's folder under its own name, with the same bytes on every machine."""
+    """Zip a lab's folder and nbgrader's settings for the student, with the same bytes on every machine."""
+    members = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files_under(folder)}
+    members["nbgrader_config.py"] = STUDENT_CONFIG
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in files_under(folder):
-            member = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}", EPOCH)
+        for name, content in sorted(members.items()):
+            member = zipfile.ZipInfo(f"{folder.name}/{name}", EPOCH)
             member.external_attr = 0o644 << 16
             member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, path.read_bytes())
+            archive.writestr(member, content)
     return target
 
 

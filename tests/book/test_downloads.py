@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 
 import pytest
+from nbgrader.apps import ValidateApp
+from nbgrader.preprocessors import Execute
 
 from helpers.course.downloads import make_downloads, wheel_name, zip_lab
 from helpers.course.project import CourseError
@@ -33,7 +35,16 @@ def course(tmp_path):
 
 def test_a_zip_holds_the_lab_under_its_name_without_caches(course, tmp_path):
     with zipfile.ZipFile(zip_lab(course / "release" / "tiny", tmp_path / "tiny.zip")) as archive:
-        assert archive.namelist() == ["tiny/src/train.py", "tiny/tiny.ipynb"]
+        assert archive.namelist() == ["tiny/nbgrader_config.py", "tiny/src/train.py", "tiny/tiny.ipynb"]
+
+
+def test_validate_in_the_unzipped_folder_allows_a_cell_ten_minutes(course, tmp_path, monkeypatch):
+    with zipfile.ZipFile(zip_lab(course / "release" / "tiny", tmp_path / "tiny.zip")) as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path / "tiny")
+    app = ValidateApp()
+    app.initialize(["tiny.ipynb"])
+    assert Execute(parent=app).timeout == 600
 
 
 def test_equal_sources_give_equal_bytes(course, tmp_path):
