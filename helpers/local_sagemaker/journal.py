@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from helpers.local_sagemaker.state import Store
 
 # Larger bodies are files beside the database.
 LARGEST_INLINE_BODY = 65536
+# As long as CloudWatch keeps data by the minute. Every second of an endpoint's traffic adds a call.
+METRICS_KEPT_SECONDS = 15 * 86_400
 _READS = re.compile(
     r"(Describe|Get|List|Head|Filter|Search|Lookup|Query|Scan|Select|Simulate|Test|Check|Validate|BatchGet|Preview|"
     r"Estimate|StartLiveTail)"
@@ -111,6 +114,7 @@ class Journal:
         self._store = store
         self._folder = folder
         folder.mkdir(exist_ok=True)
+        store.execute(_FORGET_METRICS, (time.time() - METRICS_KEPT_SECONDS,))
         self._versioned = {
             slot for (slot,) in store.execute("SELECT DISTINCT slot FROM journal WHERE url LIKE '%?versioning%'")
         }
@@ -182,6 +186,11 @@ class Journal:
 
 
 _AFTER = "SELECT id, seed, time, body_file, body, method, url, headers FROM journal WHERE id > ? ORDER BY id LIMIT 100"
+
+_FORGET_METRICS = """
+DELETE FROM journal WHERE service LIKE '%/monitoring' AND time < ?
+AND (headers LIKE '%.PutMetricData"%' OR url LIKE '%/operation/PutMetricData')
+"""
 
 # A part of an open upload stays, and so does what was copied elsewhere.
 _SUPERSEDED = """

@@ -68,6 +68,38 @@ def _require_principal(aws: Aws, call: Call, principal: str) -> None:
         raise errors.AwsError("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
 
 
+def filter_log_events(aws: Aws, call: Call) -> Answer:
+    """logs:FilterLogEvents: moto ignores logStreamNamePrefix, so the streams that it stands for are named instead."""
+    from helpers.local_sagemaker.aws import Answer
+
+    request = json.loads(call.body or b"{}")
+    prefix = request.pop("logStreamNamePrefix", None)
+    if not prefix or "logGroupName" not in request:
+        return aws.tell(call)
+    if request.get("logStreamNames"):
+        raise errors.AwsError(
+            "InvalidParameterException", "logStreamNames and logStreamNamePrefix are mutually exclusive parameters."
+        )
+    request["logStreamNames"] = _log_streams(aws, call, request["logGroupName"], prefix)
+    answer = aws.tell(replace(call, body=json.dumps(request).encode()))
+    if answer.status >= 400 or request["logStreamNames"]:
+        return answer
+    return Answer(200, [("Content-Type", errors.JSON_CONTENT_TYPE)], b'{"events": [], "searchedLogStreams": []}')
+
+
+def _log_streams(aws: Aws, call: Call, group: str, prefix: str) -> list[str]:
+    kept = tuple((name, value) for name, value in call.headers if name.lower() != "x-amz-target")
+    headers = (*kept, ("X-Amz-Target", "Logs_20140328.DescribeLogStreams"))
+    request, names = {"logGroupName": group, "logStreamNamePrefix": prefix}, []
+    while True:
+        answer = aws.tell(replace(call, headers=headers, body=json.dumps(request).encode()))
+        page = json.loads(answer.body) if answer.status < 400 else {}
+        names += [stream["logStreamName"] for stream in page.get("logStreams", [])]
+        if not page.get("nextToken"):
+            return names
+        request["nextToken"] = page["nextToken"]
+
+
 def with_percentiles(aws: Aws, call: Call) -> Answer:
     """cloudwatch:GetMetricStatistics and GetMetricData: moto's, with percentiles."""
     percentiles.install()
@@ -99,6 +131,7 @@ Shim = Callable[["Aws", Call], "Answer"]
 SHIMS: dict[tuple[str, str], Shim] = {
     ("sts", "GetCallerIdentity"): get_caller_identity,
     ("iam", "SimulatePrincipalPolicy"): simulate_principal_policy,
+    ("logs", "FilterLogEvents"): filter_log_events,
     ("monitoring", "GetMetricData"): with_percentiles,
     ("monitoring", "GetMetricStatistics"): with_percentiles,
 }

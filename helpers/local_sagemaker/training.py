@@ -62,6 +62,7 @@ def create_training_job(server: Server, request: dict) -> dict:
         raise errors.validation("ResourceConfig needs InstanceType and InstanceCount in the local SageMaker.")
     permissions.require_role(server, request["RoleArn"])
     _check_metric_definitions(algorithm)
+    _check_waiting(request)
     training_run.check_locations(request)
     channels.check(server, request)
     arn = server.arn("training-job", name)
@@ -100,6 +101,21 @@ def _check_metric_definitions(algorithm: dict) -> None:
             raise errors.validation(
                 f"Invalid regular expression in MetricDefinitions, metric {definition['Name']}: {error}"
             ) from error
+
+
+def _check_waiting(request: dict) -> None:
+    """MaxWaitTimeInSeconds goes with managed spot training, and with nothing else."""
+    limits = request.get("StoppingCondition", {})
+    longest = limits.get("MaxWaitTimeInSeconds")
+    if not request.get("EnableManagedSpotTraining"):
+        if longest is not None:
+            raise errors.validation(
+                "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+            )
+    elif longest is None or longest < limits.get("MaxRuntimeInSeconds", _DEFAULT_MAX_SECONDS):
+        raise errors.validation(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        )
 
 
 def _built_in_metrics(request: dict) -> dict:

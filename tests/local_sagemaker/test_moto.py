@@ -315,3 +315,32 @@ def test_metrics_have_percentiles(server, unique):
     with pytest.raises(ClientError, match="'tm90' is not available") as raised:
         cloudwatch.get_metric_data(MetricDataQueries=[query], **span)
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_log_events_are_filtered_by_the_prefix_of_their_stream(server, unique):
+    logs, group = server.client("logs"), unique("group")
+    logs.create_log_group(logGroupName=group)
+    for stream in ("job-1/algo-1", "job-1/algo-2", "job-2/algo-1"):
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        event = {"timestamp": int(time.time() * 1000), "message": stream}
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
+
+    def messages(prefix):
+        events = logs.filter_log_events(logGroupName=group, logStreamNamePrefix=prefix)["events"]
+        return sorted(event["message"] for event in events)
+
+    assert messages("job-1/") == ["job-1/algo-1", "job-1/algo-2"]
+    assert messages("job-3") == []
+    with pytest.raises(ClientError) as raised:
+        logs.filter_log_events(logGroupName=unique("none"), logStreamNamePrefix="job")
+    assert raised.value.response["Error"]["Code"] == "ResourceNotFoundException"
+
+
+def test_metrics_older_than_cloudwatch_keeps_them_leave_the_journal_at_a_restart(server, unique):
+    cloudwatch, count = server.client("cloudwatch"), "SELECT COUNT(*) FROM journal WHERE headers LIKE '%PutMetricData%'"
+    cloudwatch.put_metric_data(Namespace=unique("metrics"), MetricData=[{"MetricName": "Old", "Value": 1.0}])
+    server.journal("UPDATE journal SET time = time - 16 * 86400 WHERE headers LIKE '%PutMetricData%'")
+    cloudwatch.put_metric_data(Namespace=unique("metrics"), MetricData=[{"MetricName": "New", "Value": 1.0}])
+    server.kill_and_restart()
+    server.client("cloudwatch").list_metrics()
+    assert server.journal(count) == [(1,)]

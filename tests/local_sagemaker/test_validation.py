@@ -223,6 +223,18 @@ INVALID = {
         "ValidationException",
         "Requested resource not found.",
     ),
+    "a wait without spot instances": (
+        "CreateTrainingJob",
+        TRAINING_JOB | {"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}},
+        "ValidationException",
+        "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true",
+    ),
+    "spot instances without a wait": (
+        "CreateTrainingJob",
+        TRAINING_JOB | {"EnableManagedSpotTraining": True},
+        "ValidationException",
+        "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds",
+    ),
     "no such processing job": (
         "DescribeProcessingJob",
         {"ProcessingJobName": "no-such-job"},
