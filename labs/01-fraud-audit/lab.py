@@ -25,24 +25,29 @@ from helpers.data import fraud
 # %% [markdown]
 # ## The notebook under review
 #
-# Line numbers are those of your answer. `handbook_features` computes the published features, with the label delay respected.
+# Line numbers are those of your answer; a line without a number continues the one above. `handbook_features` computes the published features, with the label delay respected.
 #
 # ```text
 #  1  cards = fraud.handbook_features(fraud.simulate(200, 400, 60, seed=8))
 #  2  cards["card_fraud_rate"] = cards.groupby("customer_id")["fraud"].transform("mean")
 #  3  cards["log_amount"] = np.log1p(cards["amount"])
-#  4  columns = ["log_amount", "card_fraud_rate", "is_night", "customer_count_7d", "customer_mean_amount_7d", "terminal_risk_7d"]
+#  4  columns = ["log_amount", "card_fraud_rate", "is_night",
+#                "customer_count_7d", "customer_mean_amount_7d", "terminal_risk_7d"]
 #  5  X, y = cards[columns].to_numpy(), cards["fraud"].to_numpy()
 #  6  X = StandardScaler().fit_transform(X)
 #  7  X, y = SMOTE(random_state=0).fit_resample(X, y)
-#  8  X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
-#  9  model = RandomForestClassifier(n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0).fit(X_train, y_train)
+#  8  X_train, X_test, y_train, y_test = train_test_split(
+#         X, y, test_size=0.25, stratify=y, random_state=0)
+#  9  model = RandomForestClassifier(
+#         n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0
+#     ).fit(X_train, y_train)
 # 10  score = model.predict_proba(X_test)[:, 1]
 # 11  grid = np.linspace(0.05, 0.95, 19)
 # 12  threshold = max(grid, key=lambda t: f1_score(y_test, score >= t))
 # 13  print("AUC", roc_auc_score(y_test, score >= threshold))
 # 14  print("average precision", average_precision_score(y_test, score))
-# 15  alarm = {"MetricName": "Invocation5XXErrors", "Statistic": "Average", "Threshold": 1.0}  # rings when 1 % of the requests fail
+# 15  alarm = {"MetricName": "Invocation5XXErrors", "Statistic": "Average",
+#              "Threshold": 1.0}  # rings when 1 % of the requests fail
 # ```
 #
 # Some lines are faulty and some only look it.
@@ -51,7 +56,9 @@ from helpers.data import fraud
 FAULTS = {
     "future": "a value that is not known when the prediction is made",
     "fitted on test": "something is fitted on rows that the test set holds",
-    "copies across the split": "rows made from others before the split end up on both sides of it",
+    "copies across the split": (
+        "rows made from others before the split end up on both sides of it"
+    ),
     "order in time": "the split lets the model learn from what happens after the test",
     "chosen on test": "a decision is taken on the rows that then judge it",
     "decisions for scores": "a metric of rankings is given decisions instead of scores",
@@ -64,8 +71,9 @@ def audit() -> dict[int, str]:
     """The faulty lines of the notebook under review.
 
     Returns:
-        Line number to the fault's key in FAULTS. A faulty line earns 1 point with its right key and half a point with
-        another; a line that is not faulty costs 1 point; the sum is never below 0.
+        Line number to the fault's key in FAULTS. A faulty line earns 1 point with its
+        right key and half a point with another; a line that is not faulty costs 1
+        point; the sum is never below 0.
     """
     ### BEGIN SOLUTION
     return {
@@ -86,9 +94,13 @@ audit()
 # %% nbgrader="test" grade_id="test_audit" points=7
 """Line numbers from 1 to 15, faults from FAULTS."""
 found = audit()
-assert isinstance(found, dict), f"return a dict from line number to fault, got {type(found).__name__}"
+assert isinstance(found, dict), (
+    f"return a dict from line number to fault, got {type(found).__name__}"
+)
 for line, kind in found.items():
-    assert type(line) is int and 1 <= line <= 15, f"{line!r} is no line number of the notebook under review"
+    assert type(line) is int and 1 <= line <= 15, (
+        f"{line!r} is no line number of the notebook under review"
+    )
     assert kind in FAULTS, f"line {line}: {kind!r} is not one of {list(FAULTS)}"
 ### BEGIN HIDDEN TESTS
 faulty = {
@@ -100,8 +112,14 @@ faulty = {
     13: "decisions for scores",
     15: "unit",
 }
-earned = sum((1.0 if faulty[line] == kind else 0.5) if line in faulty else -1.0 for line, kind in found.items())
-assert earned > 0, "lines that are not faulty cost as much as faulty ones earn: list those that you can explain"
+earned = sum(
+    (1.0 if faulty[line] == kind else 0.5) if line in faulty else -1.0
+    for line, kind in found.items()
+)
+assert earned > 0, (
+    "lines that are not faulty cost as much as faulty ones earn: list those that you"
+    " can explain"
+)
 earned
 ### END HIDDEN TESTS
 
@@ -114,19 +132,17 @@ earned
 cards = fraud.handbook_features(fraud.simulate(200, 400, 60, seed=8))
 cards["card_fraud_rate"] = cards.groupby("customer_id")["fraud"].transform("mean")
 cards["log_amount"] = np.log1p(cards["amount"])
-columns = [
-    "log_amount",
-    "card_fraud_rate",
-    "is_night",
-    "customer_count_7d",
-    "customer_mean_amount_7d",
-    "terminal_risk_7d",
-]
+columns = ["log_amount", "card_fraud_rate", "is_night"]
+columns += ["customer_count_7d", "customer_mean_amount_7d", "terminal_risk_7d"]
 X, y = cards[columns].to_numpy(), cards["fraud"].to_numpy()
 X = StandardScaler().fit_transform(X)
 X, y = SMOTE(random_state=0).fit_resample(X, y)
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
-model = RandomForestClassifier(n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0).fit(X_train, y_train)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.25, stratify=y, random_state=0
+)
+model = RandomForestClassifier(
+    n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0
+).fit(X_train, y_train)
 score = model.predict_proba(X_test)[:, 1]
 grid = np.linspace(0.05, 0.95, 19)
 threshold = max(grid, key=lambda t: f1_score(y_test, score >= t))
@@ -143,25 +159,37 @@ claimed
 
 
 # %% nbgrader="solution" grade_id="honest_scores"
-def honest_scores(cards: pd.DataFrame, cut: pd.Timestamp, delay_days: int = 7) -> pd.Series:
+def honest_scores(
+    cards: pd.DataFrame, cut: pd.Timestamp, delay_days: int = 7
+) -> pd.Series:
     """Fraud scores of the transactions after a cut, from a model trained before it.
 
     Args:
-        cards: one row per transaction in any order, unique index; columns timestamp, customer_id, terminal_id, amount,
-            fraud (bool), is_night, and the customer_* and terminal_* features of handbook_features. It may have others.
-            It is not changed.
-        cut: the moment of training. Labels of the last delay_days before it are not known yet.
+        cards: one row per transaction in any order, unique index; columns timestamp,
+            customer_id, terminal_id, amount, fraud (bool), is_night, and the customer_*
+            and terminal_* features of handbook_features. It may have others. It is not
+            changed.
+        cut: the moment of training. Labels of the last delay_days before it are not
+            known yet.
         delay_days: days until a label is known.
 
     Returns:
-        Scores of the rows with timestamp >= cut, higher is riskier, float, indexed as in cards. The same arguments give
-        the same scores.
+        Scores of the rows with timestamp >= cut, higher is riskier, float, indexed as
+        in cards. The same arguments give the same scores.
     """
     ### BEGIN SOLUTION
-    columns = ["amount", "is_night", "customer_count_7d", "customer_mean_amount_7d", "terminal_risk_7d"]
+    columns = [
+        "amount",
+        "is_night",
+        "customer_count_7d",
+        "customer_mean_amount_7d",
+        "terminal_risk_7d",
+    ]
     train = cards[cards["timestamp"] < cut - pd.Timedelta(days=delay_days)]
     test = cards[cards["timestamp"] >= cut]
-    model = RandomForestClassifier(n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0)
+    model = RandomForestClassifier(
+        n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0
+    )
     model.fit(train[columns], train["fraud"])
     return pd.Series(model.predict_proba(test[columns])[:, 1], index=test.index)
     ### END SOLUTION
@@ -176,19 +204,25 @@ scores.nlargest(3)
 # %% nbgrader="test" grade_id="test_honest_scores" points=3
 """One score for every transaction after the cut, from what was known at the cut."""
 later = known[known["timestamp"] >= cut]
-assert isinstance(scores, pd.Series) and scores.index.sort_values().equals(later.index.sort_values()), (
-    f"return one score for each of the {len(later)} transactions from the cut on, indexed as in cards; got {len(scores)}"
+assert isinstance(scores, pd.Series) and scores.index.sort_values().equals(
+    later.index.sort_values()
+), (
+    f"return one score for each of the {len(later)} transactions from the cut on,"
+    f" indexed as in cards; got {len(scores)}"
 )
 assert np.isfinite(scores.astype(float)).all(), "scores must be finite"
 assert scores.nunique() > 10, (
-    f"the scores take {scores.nunique()} values: give scores that rank the transactions, not decisions"
+    f"the scores take {scores.nunique()} values: give scores that rank the"
+    " transactions, not decisions"
 )
 
 
 ### BEGIN HIDDEN TESTS
 def same_scores(changed, why):
     got = honest_scores(changed, cut).reindex(scores.index)
-    assert np.allclose(got, scores), f"{why}: {(~np.isclose(got, scores)).sum()} scores changed"
+    assert np.allclose(got, scores), (
+        f"{why}: {(~np.isclose(got, scores)).sum()} scores changed"
+    )
 
 
 given = known.copy()
@@ -199,7 +233,8 @@ assert known.equals(given), "honest_scores changed its argument"
 unknown = known["timestamp"] >= cut - pd.Timedelta(days=7)
 same_scores(
     known.assign(fraud=known["fraud"] ^ unknown),
-    "labels that arrive after the cut must have no influence, those of the last 7 days before it included",
+    "labels that arrive after the cut must have no influence, those of the last 7 days"
+    " before it included",
 )
 first = later.index[0]
 outlier = known.copy()
@@ -207,14 +242,20 @@ outlier.loc[first, ["amount", "customer_mean_amount_7d"]] = 1e6
 kept = scores.index != first
 got = honest_scores(outlier, cut).reindex(scores.index)
 assert np.allclose(got[kept], scores[kept]), (
-    "one later transaction must not influence the scores of others: is a scaler fitted on all rows?"
+    "one later transaction must not influence the scores of others: is a scaler fitted"
+    " on all rows?"
 )
 for seed in (4, 6):
     drawn = fraud.handbook_features(fraud.simulate(200, 400, 60, seed=seed))
     label = drawn.loc[drawn["timestamp"] >= cut, "fraud"]
     ap = average_precision_score(label, honest_scores(drawn, cut).reindex(label.index))
-    assert ap > 0.25, f"average precision {ap:.3f}: the forest of the solution reaches .5"
-    assert ap < 0.90, f"average precision {ap:.3f} is too good to be true: what does the model know of the test period?"
+    assert ap > 0.25, (
+        f"average precision {ap:.3f}: the forest of the solution reaches .5"
+    )
+    assert ap < 0.90, (
+        f"average precision {ap:.3f} is too good to be true: what does the model know"
+        " of the test period?"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -236,7 +277,10 @@ pd.DataFrame({"claimed": claimed, "honest": honest}).T.round(3)
 # %%
 failed = np.random.default_rng(0).random((1000, 60)) < 0.01
 averages = failed.mean(axis=1)
-print(f"minutes of 60 requests each: highest average {averages.max():.3f}, alarms at 1.0: {(averages >= 1.0).sum()}")
+print(
+    f"minutes of 60 requests each: highest average {averages.max():.3f}, alarms at 1.0:"
+    f" {(averages >= 1.0).sum()}"
+)
 
 # %% tags=["cleanup"]
 # This lab makes nothing on SageMaker: only the frames in memory are let go.

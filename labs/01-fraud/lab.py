@@ -62,7 +62,10 @@ plots.use_style()
 # %%
 transactions = fraud.at_scale(seed=SEED)
 n_days = int(transactions["day"].max()) + 1
-print(f"{len(transactions):,} transactions, {n_days} days, {transactions['fraud'].mean():.2%} of them fraud")
+print(
+    f"{len(transactions):,} transactions, {n_days} days,"
+    f" {transactions['fraud'].mean():.2%} of them fraud"
+)
 transactions.head()
 
 # %% [markdown]
@@ -77,21 +80,27 @@ transactions.head()
 
 # %% nbgrader="solution" grade_id="rolling_features"
 def rolling_features(
-    transactions: pd.DataFrame, windows: tuple[int, ...] = (1, 7, 30), delay_days: int = 7
+    transactions: pd.DataFrame,
+    windows: tuple[int, ...] = (1, 7, 30),
+    delay_days: int = 7,
 ) -> pd.DataFrame:
     """Features of each transaction from what is known at the moment it is made.
 
     Args:
-        transactions: one row per transaction in any order, unique index; columns timestamp (datetime64, whole seconds),
-            customer_id (int), terminal_id (int), amount (float, currency units), fraud (bool). It is not changed.
+        transactions: one row per transaction in any order, unique index; columns
+            timestamp (datetime64, whole seconds), customer_id (int), terminal_id (int),
+            amount (float, currency units), fraud (bool). It is not changed.
         windows: window lengths in days.
         delay_days: days until a label is known, at least 0.
 
     Returns:
-        Frame of floats with the index and the row order of transactions, and these columns:
-        customer_recency_hours: hours since the customer's last strictly earlier transaction; NaN if there is none.
+        Frame of floats with the index and the row order of transactions, and these
+        columns:
+        customer_recency_hours: hours since the customer's last strictly earlier
+            transaction; NaN if there is none.
         customer_count_{w}d: the customer's transactions in [t - w, t).
-        customer_mean_amount_{w}d: their mean amount, currency units; 0 if there are none.
+        customer_mean_amount_{w}d: their mean amount, currency units; 0 if there are
+            none.
         terminal_count_{w}d: the terminal's transactions in [t - delay - w, t - delay).
         terminal_risk_{w}d: share of frauds among them; 0 if there are none.
 
@@ -100,17 +109,26 @@ def rolling_features(
     """
     ### BEGIN SOLUTION
     if delay_days < 0 or min(windows) < 1:
-        raise ValueError(f"delay_days must be at least 0 and windows at least 1, got {delay_days} and {windows}")
+        raise ValueError(
+            f"delay_days must be at least 0 and windows at least 1, got {delay_days}"
+            f" and {windows}"
+        )
     day = 86_400
-    seconds = transactions["timestamp"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    seconds = (
+        transactions["timestamp"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    )
     seconds = seconds - seconds.min(initial=2**62)
-    # One sorted axis holds every group's time line, far enough apart that no window reaches into its neighbour.
+    # One sorted axis holds every group's time line, far enough apart that no window
+    # reaches into its neighbour.
     span = int(seconds.max(initial=0)) + (delay_days + max(windows) + 1) * day
 
     def time_line(column: str, values: np.ndarray):
         start = pd.factorize(transactions[column])[0].astype(np.int64) * span
         order = np.argsort(start + seconds, kind="stable")
-        at, total = (start + seconds)[order], np.concatenate([[0.0], np.cumsum(values[order])])
+        at, total = (
+            (start + seconds)[order],
+            np.concatenate([[0.0], np.cumsum(values[order])]),
+        )
 
         def first(days_ago: int) -> np.ndarray:
             return np.searchsorted(at, start + seconds - days_ago * day, side="left")
@@ -118,20 +136,30 @@ def rolling_features(
         return first, total, start, at
 
     features = {}
-    first, amounts, start, at = time_line("customer_id", transactions["amount"].to_numpy(float))
+    first, amounts, start, at = time_line(
+        "customer_id", transactions["amount"].to_numpy(float)
+    )
     now = first(0)
     has_earlier = (now > 0) & (at[now - 1] >= start)
-    features["customer_recency_hours"] = np.where(has_earlier, (start + seconds - at[now - 1]) / 3600, np.nan)
+    features["customer_recency_hours"] = np.where(
+        has_earlier, (start + seconds - at[now - 1]) / 3600, np.nan
+    )
     for w in windows:
         count = now - first(w)
         features[f"customer_count_{w}d"] = count.astype(float)
-        features[f"customer_mean_amount_{w}d"] = (amounts[now] - amounts[first(w)]) / np.maximum(count, 1)
-    first, frauds, _, _ = time_line("terminal_id", transactions["fraud"].to_numpy(float))
+        features[f"customer_mean_amount_{w}d"] = (
+            amounts[now] - amounts[first(w)]
+        ) / np.maximum(count, 1)
+    first, frauds, _, _ = time_line(
+        "terminal_id", transactions["fraud"].to_numpy(float)
+    )
     known = first(delay_days)
     for w in windows:
         count = known - first(delay_days + w)
         features[f"terminal_count_{w}d"] = count.astype(float)
-        features[f"terminal_risk_{w}d"] = (frauds[known] - frauds[first(delay_days + w)]) / np.maximum(count, 1)
+        features[f"terminal_risk_{w}d"] = (
+            frauds[known] - frauds[first(delay_days + w)]
+        ) / np.maximum(count, 1)
     return pd.DataFrame(features, index=transactions.index)
     ### END SOLUTION
 
@@ -139,9 +167,16 @@ def rolling_features(
 # %%
 one_card = pd.DataFrame(
     {
-        "timestamp": pd.to_datetime(
-            ["2026-03-01 12:00", "2026-03-02 12:00", "2026-03-02 18:00", "2026-03-02 18:00"]
-        ).astype("datetime64[s]"),
+        "timestamp": (
+            pd.to_datetime(
+                [
+                    "2026-03-01 12:00",
+                    "2026-03-02 12:00",
+                    "2026-03-02 18:00",
+                    "2026-03-02 18:00",
+                ]
+            ).astype("datetime64[s]")
+        ),
         "customer_id": 1,
         "terminal_id": 5,
         "amount": [10.0, 30.0, 80.0, 100.0],
@@ -151,7 +186,7 @@ one_card = pd.DataFrame(
 rolling_features(one_card, windows=(1,), delay_days=1)
 
 # %% nbgrader="test" grade_id="test_rolling_features" points=4
-"""History is strictly earlier, windows are half-open, and a label counts only after its delay."""
+"""History is strictly earlier, windows half-open; a label counts after its delay."""
 got = rolling_features(one_card, windows=(1,), delay_days=1)
 assert isinstance(got, pd.DataFrame) and got.index.equals(one_card.index), (
     "return a frame with the index of transactions, in its order"
@@ -159,15 +194,24 @@ assert isinstance(got, pd.DataFrame) and got.index.equals(one_card.index), (
 expected = {
     "customer_recency_hours": (
         [np.nan, 24, 6, 6],
-        "the last payment strictly before t: two of the same second do not see each other",
+        "the last payment strictly before t: those of the same second do not count",
     ),
-    "customer_count_1d": ([0, 1, 1, 1], "[t - 1 day, t) holds the payment exactly one day old and not the current one"),
+    "customer_count_1d": (
+        [0, 1, 1, 1],
+        "[t - 1 day, t) holds the payment exactly one day old and not the current one",
+    ),
     "customer_mean_amount_1d": (
         [0, 10, 30, 30],
-        "the mean is over earlier payments, without the current amount; 0 where there are none",
+        "the mean is over earlier payments, not the current one; 0 if there are none",
     ),
-    "terminal_count_1d": ([0, 0, 1, 1], "[t - delay - w, t - delay) ends one day before t, and its end is excluded"),
-    "terminal_risk_1d": ([0, 0, 1, 1], "the risk is the share of frauds among the payments whose label is known"),
+    "terminal_count_1d": (
+        [0, 0, 1, 1],
+        "[t - delay - w, t - delay) ends one day before t, and its end is excluded",
+    ),
+    "terminal_risk_1d": (
+        [0, 0, 1, 1],
+        "the risk is the share of frauds among the payments whose label is known",
+    ),
 }
 for column, (want, why) in expected.items():
     assert column in got, f"column {column} is missing, got {list(got.columns)}"
@@ -184,11 +228,14 @@ for bad in ({"delay_days": -1}, {"windows": (0, 7)}):
 
 ### BEGIN HIDDEN TESTS
 def history(seed, n=400):
-    """Transactions on a six-hour grid, so that many fall together or exactly a window apart."""
+    """Transactions on a six-hour grid: many fall together or exactly a window apart."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
-            "timestamp": np.datetime64("2026-03-01", "s") + rng.integers(0, 45 * 4, n) * np.timedelta64(6 * 3600, "s"),
+            "timestamp": (
+                np.datetime64("2026-03-01", "s")
+                + rng.integers(0, 45 * 4, n) * np.timedelta64(6 * 3600, "s")
+            ),
             "customer_id": rng.integers(0, 8, n),
             "terminal_id": rng.integers(0, 6, n),
             "amount": rng.uniform(1, 300, n).round(2),
@@ -203,7 +250,10 @@ def brute_force(rows, windows, delay_days):
     out = []
     for row in rows.itertuples():
         age = (row.timestamp - rows["timestamp"]) / pd.Timedelta(days=1)
-        card, terminal = rows["customer_id"] == row.customer_id, rows["terminal_id"] == row.terminal_id
+        card, terminal = (
+            rows["customer_id"] == row.customer_id,
+            rows["terminal_id"] == row.terminal_id,
+        )
         values = {"customer_recency_hours": age[card & (age > 0)].min() * 24}
         for w in windows:
             recent, labelled = (
@@ -228,9 +278,13 @@ def same_features(got, want, why):
     )
     for column in want:
         assert column in got, f"{why}: column {column} is missing"
-        assert np.allclose(got[column].astype(float), want[column], rtol=1e-6, atol=1e-6, equal_nan=True), (
-            f"{why}: {column} is wrong"
-        )
+        assert np.allclose(
+            got[column].astype(float),
+            want[column],
+            rtol=1e-6,
+            atol=1e-6,
+            equal_nan=True,
+        ), f"{why}: {column} is wrong"
 
 
 rows = history(seed=11)
@@ -243,10 +297,14 @@ for windows, delay_days in (((1, 7, 30), 7), ((2, 10), 3), ((3,), 0)):
     )
 base = rolling_features(rows)
 same_features(
-    rolling_features(rows.sort_values("amount")), base.loc[rows.sort_values("amount").index], "rows in another order"
+    rolling_features(rows.sort_values("amount")),
+    base.loc[rows.sort_values("amount").index],
+    "rows in another order",
 )
 same_features(
-    rolling_features(rows.assign(timestamp=rows["timestamp"] + pd.Timedelta("400D 5h"))),
+    rolling_features(
+        rows.assign(timestamp=rows["timestamp"] + pd.Timedelta("400D 5h"))
+    ),
     base,
     "everything 400 days and 5 hours later",
 )
@@ -256,9 +314,9 @@ same_features(
     base.assign(**base[amount_columns] * 100),
     "amounts in cents",
 )
-twin = rows.assign(terminal_id=rows["terminal_id"] + 50, customer_id=rows["customer_id"] + 50).set_axis(
-    rows.index + 5000
-)
+twin = rows.assign(
+    terminal_id=rows["terminal_id"] + 50, customer_id=rows["customer_id"] + 50
+).set_axis(rows.index + 5000)
 same_features(
     rolling_features(pd.concat([rows, twin])).loc[rows.index],
     base,
@@ -268,10 +326,14 @@ now = rows["timestamp"].sort_values().iloc[300]
 age = (now - rows["timestamp"]) / pd.Timedelta(days=1)
 planted = rows.assign(fraud=rows["fraud"] | ((age >= 0) & (age <= 7)))
 same_features(
-    rolling_features(planted)[age == 0], base[age == 0], "frauds planted inside the delay must have no influence"
+    rolling_features(planted)[age == 0],
+    base[age == 0],
+    "frauds planted inside the delay must have no influence",
 )
 same_features(
-    rolling_features(rows[age >= 0])[age[age >= 0] == 0], base[age == 0], "later transactions must have no influence"
+    rolling_features(rows[age >= 0])[age[age >= 0] == 0],
+    base[age == 0],
+    "later transactions must have no influence",
 )
 assert rows.equals(given), "rolling_features changed its argument: work on a copy"
 ### END HIDDEN TESTS
@@ -283,7 +345,10 @@ assert rows.equals(given), "rolling_features changed its argument: work on a cop
 started = time.perf_counter()
 table = transactions.join(rolling_features(transactions))
 FEATURES = ["amount", *rolling_features(transactions.head(1)).columns]
-print(f"{len(FEATURES)} features for {len(table):,} rows in {time.perf_counter() - started:.1f} s")
+print(
+    f"{len(FEATURES)} features for {len(table):,} rows in"
+    f" {time.perf_counter() - started:.1f} s"
+)
 table.loc[table["fraud"], FEATURES].describe().loc[["mean", "50%"]].T.round(2)
 
 # %% [markdown]
@@ -296,13 +361,18 @@ table.loc[table["fraud"], FEATURES].describe().loc[["mean", "50%"]].T.round(2)
 
 # %% nbgrader="solution" grade_id="time_split"
 def time_split(
-    transactions: pd.DataFrame, cut: pd.Timestamp, train_days: int = 7, delay_days: int = 7, test_days: int = 7
+    transactions: pd.DataFrame,
+    cut: pd.Timestamp,
+    train_days: int = 7,
+    delay_days: int = 7,
+    test_days: int = 7,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training and test transactions around a cut, with a label delay, without cards known to be compromised.
+    """Training and test rows around a cut, without cards known to be compromised.
 
     Args:
-        transactions: one row per transaction in any order; columns timestamp (datetime64), customer_id (int), fraud
-            (bool) and any others, which are kept. It is not changed.
+        transactions: one row per transaction in any order; columns timestamp
+            (datetime64), customer_id (int), fraud (bool) and any others, which are
+            kept. It is not changed.
         cut: end of the training period.
         train_days: length of the training period, days.
         delay_days: days until a label is known.
@@ -310,9 +380,10 @@ def time_split(
 
     Returns:
         train: every transaction in [cut - train_days, cut).
-        test: the transactions made at t in [cut + delay_days, cut + delay_days + test_days) whose card is not known to
-            be compromised at t. A card is known to be compromised at t if it has a fraud, anywhere in transactions,
-            made in [cut - train_days, t - delay_days).
+        test: the transactions made at t in [cut + delay_days, cut + delay_days +
+            test_days) whose card is not known to be compromised at t. A card is known
+            to be compromised at t if it has a fraud, anywhere in transactions, made in
+            [cut - train_days, t - delay_days).
 
     Raises:
         ValueError: train or test would be empty.
@@ -323,12 +394,17 @@ def time_split(
     train_begin, test_begin = cut - train_days * day, cut + delay_days * day
     train = transactions[(at >= train_begin) & (at < cut)]
     test = transactions[(at >= test_begin) & (at < test_begin + test_days * day)]
-    recent_frauds = transactions[transactions["fraud"].astype(bool) & (at >= train_begin)]
-    first_fraud = test["customer_id"].map(recent_frauds.groupby("customer_id")["timestamp"].min())
+    recent_frauds = transactions[
+        transactions["fraud"].astype(bool) & (at >= train_begin)
+    ]
+    first_fraud = test["customer_id"].map(
+        recent_frauds.groupby("customer_id")["timestamp"].min()
+    )
     test = test[~(first_fraud < test["timestamp"] - delay_days * day)]
     if train.empty or test.empty:
         raise ValueError(
-            f"{len(train)} training and {len(test)} test rows at cut {cut}: the transactions end too early"
+            f"{len(train)} training and {len(test)} test rows at cut {cut}: the"
+            " transactions end too early"
         )
     return train, test
     ### END SOLUTION
@@ -353,24 +429,32 @@ calendar = pd.DataFrame(
         "transaction_id": range(7),
     }
 )
-train, test = time_split(calendar, cut=pd.Timestamp("2026-03-03"), train_days=2, delay_days=2, test_days=2)
+train, test = time_split(
+    calendar, cut=pd.Timestamp("2026-03-03"), train_days=2, delay_days=2, test_days=2
+)
 test
 
 # %% nbgrader="test" grade_id="test_time_split" points=3
-"""The gap is as long as the delay, and a card leaves the test set when its fraud becomes known."""
-train, test = time_split(calendar, cut=pd.Timestamp("2026-03-03"), train_days=2, delay_days=2, test_days=2)
+"""The gap is as long as the delay; a card leaves test when its fraud becomes known."""
+train, test = time_split(
+    calendar, cut=pd.Timestamp("2026-03-03"), train_days=2, delay_days=2, test_days=2
+)
 assert sorted(train["transaction_id"]) == [0, 1], (
-    f"train must hold transactions 0 and 1, got {sorted(train['transaction_id'])}: it is [cut - train_days, cut), compromised cards included"
+    f"train must hold transactions 0 and 1, got {sorted(train['transaction_id'])}: it"
+    " is [cut - train_days, cut), compromised cards included"
 )
 assert 4 in set(test["transaction_id"]), (
-    "card 3's fraud is from 09:00; at 08:00 two days later its label is not known, so transaction 4 belongs to test"
+    "card 3's fraud is from 09:00; at 08:00 two days later its label is not known, so"
+    " transaction 4 belongs to test"
 )
 assert 5 not in set(test["transaction_id"]), (
-    "card 3's fraud is known at 09:30 two days later: transaction 5 must leave the test set, though the fraud is not in train"
+    "card 3's fraud is known at 09:30 two days later: transaction 5 must leave the test"
+    " set, though the fraud is not in train"
 )
-assert sorted(test["transaction_id"]) == [4, 6], (
-    f"test must hold transactions 4 and 6, got {sorted(test['transaction_id'])}"
-)
+assert sorted(test["transaction_id"]) == [
+    4,
+    6,
+], f"test must hold transactions 4 and 6, got {sorted(test['transaction_id'])}"
 assert set(calendar.columns) <= set(test.columns), "keep every column"
 try:
     time_split(calendar, cut=pd.Timestamp("2026-04-03"))
@@ -395,23 +479,35 @@ def defined_split(rows, cut, train_days, delay_days, test_days):
         for row in rows[rows["fraud"]].itertuples()
         if row.timestamp >= cut - train_days * day
     ]
-    train = {row.transaction_id for row in rows.itertuples() if cut - train_days * day <= row.timestamp < cut}
+    train = {
+        row.transaction_id
+        for row in rows.itertuples()
+        if cut - train_days * day <= row.timestamp < cut
+    }
     due = [
         row
         for row in rows.itertuples()
-        if cut + delay_days * day <= row.timestamp < cut + (delay_days + test_days) * day
+        if cut + delay_days * day
+        <= row.timestamp
+        < cut + (delay_days + test_days) * day
     ]
     return train, {
         row.transaction_id
         for row in due
-        if not any(card == row.customer_id and at < row.timestamp - delay_days * day for card, at in frauds)
+        if not any(
+            card == row.customer_id and at < row.timestamp - delay_days * day
+            for card, at in frauds
+        )
     }
 
 
 rng = np.random.default_rng(5)
 rows = pd.DataFrame(
     {
-        "timestamp": np.datetime64("2026-05-01", "s") + rng.integers(0, 30 * 8, 900) * np.timedelta64(3 * 3600, "s"),
+        "timestamp": (
+            np.datetime64("2026-05-01", "s")
+            + rng.integers(0, 30 * 8, 900) * np.timedelta64(3 * 3600, "s")
+        ),
         "customer_id": rng.integers(0, 60, 900),
         "fraud": rng.random(900) < 0.04,
         "transaction_id": rng.permutation(900),
@@ -420,9 +516,24 @@ rows = pd.DataFrame(
 )
 given = rows.copy()
 for options in (
-    {"cut": pd.Timestamp("2026-05-10"), "train_days": 7, "delay_days": 7, "test_days": 7},
-    {"cut": pd.Timestamp("2026-05-12 15:00"), "train_days": 5, "delay_days": 3, "test_days": 9},
-    {"cut": pd.Timestamp("2026-05-15 06:00"), "train_days": 9, "delay_days": 1, "test_days": 4},
+    {
+        "cut": pd.Timestamp("2026-05-10"),
+        "train_days": 7,
+        "delay_days": 7,
+        "test_days": 7,
+    },
+    {
+        "cut": pd.Timestamp("2026-05-12 15:00"),
+        "train_days": 5,
+        "delay_days": 3,
+        "test_days": 9,
+    },
+    {
+        "cut": pd.Timestamp("2026-05-15 06:00"),
+        "train_days": 9,
+        "delay_days": 1,
+        "test_days": 4,
+    },
 ):
     want_train, want_test = defined_split(rows, **options)
     for change, same in {
@@ -431,19 +542,31 @@ for options in (
         "another index": rows.set_index(rows["transaction_id"] + 7),
     }.items():
         got_train, got_test = split_ids(same, **options)
-        assert got_train == want_train, f"{change}, {options}: train differs in {len(got_train ^ want_train)} rows"
+        assert got_train == want_train, (
+            f"{change}, {options}: train differs in {len(got_train ^ want_train)} rows"
+        )
         assert got_test == want_test, (
-            f"{change}, {options}: test has {len(got_test - want_test)} rows too many and lacks {len(want_test - got_test)}"
+            f"{change}, {options}: test has {len(got_test - want_test)} rows too many"
+            f" and lacks {len(want_test - got_test)}"
         )
     later = pd.Timedelta("90D 5h")
-    got = split_ids(rows.assign(timestamp=rows["timestamp"] + later), **{**options, "cut": options["cut"] + later})
-    assert got == (want_train, want_test), "moving the data and the cut together must change nothing"
-    end = options["cut"] + pd.Timedelta(days=options["delay_days"] + options["test_days"])
+    got = split_ids(
+        rows.assign(timestamp=rows["timestamp"] + later),
+        **{**options, "cut": options["cut"] + later},
+    )
+    assert got == (
+        want_train,
+        want_test,
+    ), "moving the data and the cut together must change nothing"
+    end = options["cut"] + pd.Timedelta(
+        days=options["delay_days"] + options["test_days"]
+    )
     last_known = end - pd.Timedelta(days=options["delay_days"])
     planted = rows.assign(fraud=rows["fraud"] | (rows["timestamp"] >= last_known))
-    assert split_ids(planted, **options) == (want_train, want_test), (
-        "frauds whose label arrives after the test period must have no influence"
-    )
+    assert split_ids(planted, **options) == (
+        want_train,
+        want_test,
+    ), "frauds whose label arrives after the test period must have no influence"
 assert rows.equals(given), "time_split changed its argument"
 ### END HIDDEN TESTS
 
@@ -454,16 +577,26 @@ assert rows.equals(given), "time_split changed its argument"
 DAY = pd.Timedelta(days=1)
 cut = transactions["timestamp"].min().normalize() + (n_days - 14) * DAY
 train, test = time_split(table, cut, train_days=14)
-earlier_train, validation = time_split(table, cut - 14 * DAY, train_days=7 if n_days < 60 else 14)
-for name, part in {"earlier train": earlier_train, "validation": validation, "train": train, "test": test}.items():
+earlier_train, validation = time_split(
+    table, cut - 14 * DAY, train_days=7 if n_days < 60 else 14
+)
+for name, part in {
+    "earlier train": earlier_train,
+    "validation": validation,
+    "train": train,
+    "test": test,
+}.items():
     print(
-        f"{name:14s}{part['timestamp'].min():%d %b} to {part['timestamp'].max():%d %b}  {len(part):7,} rows  {part['fraud'].sum():4d} frauds"
+        f"{name:14s}{part['timestamp'].min():%d %b} to {part['timestamp'].max():%d %b} "
+        f" {len(part):7,} rows  {part['fraud'].sum():4d} frauds"
     )
 
 # %%
 frauds_per_day = transactions.groupby("day")["fraud"].sum()
 ax = plots.split_timeline(n_days - 28, 14, 7, 7, frauds_per_day=frauds_per_day)
-_ = ax.set_title("The later split: labels of the hatched week are not known on the day of training")
+_ = ax.set_title(
+    "The later split: labels of the hatched week are not known on the day of training"
+)
 # %% [markdown]
 # ## Three models, once
 #
@@ -471,19 +604,16 @@ _ = ax.set_title("The later split: labels of the hatched week are not known on t
 
 # %%
 BOOSTING = {"max_depth": 4, "learning_rate": 0.1, "n_estimators": 150, "subsample": 0.8}
+LEAVES = {"num_leaves": 15, "learning_rate": 0.05, "n_estimators": 150}
 models = {
     "logistic regression": make_pipeline(
-        SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=1000)
+        SimpleImputer(strategy="median"),
+        StandardScaler(),
+        LogisticRegression(max_iter=1000),
     ),
     "XGBoost": XGBClassifier(**BOOSTING, random_state=SEED, n_jobs=2),
     "LightGBM": LGBMClassifier(
-        num_leaves=15,
-        learning_rate=0.05,
-        n_estimators=150,
-        min_child_samples=50,
-        random_state=SEED,
-        n_jobs=2,
-        verbose=-1,
+        **LEAVES, min_child_samples=50, random_state=SEED, n_jobs=2, verbose=-1
     ),
 }
 scores, seconds = {}, {}
@@ -493,7 +623,9 @@ for name, model in models.items():
     seconds[name] = time.perf_counter() - started
     scores[name] = model.predict_proba(validation[FEATURES])[:, 1]
 comparison = evaluation.ModelEvaluator().table(validation["fraud"], scores)
-comparison[["roc_auc", "average_precision", "brier", "ece"]].assign(fit_seconds=pd.Series(seconds)).round(4)
+comparison[["roc_auc", "average_precision", "brier", "ece"]].assign(
+    fit_seconds=pd.Series(seconds)
+).round(4)
 
 # %%
 ax = plots.precision_recall(validation["fraud"], scores)
@@ -512,21 +644,31 @@ _ = ax.set_title("Validation period")
 
 # %% nbgrader="solution" grade_id="card_precision_at_k"
 def card_precision_at_k(scored: pd.DataFrame, k: int) -> float:
-    """Share of compromised cards among the k riskiest cards of a day, averaged over days.
+    """Share of compromised cards among a day's k riskiest cards, averaged over days.
 
     Args:
-        scored: one row per transaction, columns day (int), customer_id (int), score (float, higher is riskier), fraud
-            (bool). It is not changed.
-        k: cards that the team opens in a day, at least 1. A day with fewer cards counts those it has.
+        scored: one row per transaction, columns day (int), customer_id (int), score
+            (float, higher is riskier), fraud (bool). It is not changed.
+        k: cards that the team opens in a day, at least 1. A day with fewer cards counts
+            those it has.
 
     Raises:
         ValueError: k is below 1, or scored is empty.
     """
     ### BEGIN SOLUTION
     if k < 1 or scored.empty:
-        raise ValueError(f"k must be at least 1 and scored not empty, got k={k} and {len(scored)} rows")
-    cards = scored.groupby(["day", "customer_id"], as_index=False).agg(score=("score", "max"), fraud=("fraud", "max"))
-    opened = cards.sort_values(["score", "customer_id"], ascending=[False, True]).groupby("day").head(k)
+        raise ValueError(
+            f"k must be at least 1 and scored not empty, got k={k} and {len(scored)}"
+            " rows"
+        )
+    cards = scored.groupby(["day", "customer_id"], as_index=False).agg(
+        score=("score", "max"), fraud=("fraud", "max")
+    )
+    opened = (
+        cards.sort_values(["score", "customer_id"], ascending=[False, True])
+        .groupby("day")
+        .head(k)
+    )
     return float(opened.groupby("day")["fraud"].mean().mean())
     ### END SOLUTION
 
@@ -551,14 +693,18 @@ for k, want in {1: 1.0, 2: 0.5}.items():
     )
 got = card_precision_at_k(two_days, 3)
 assert np.isclose(got, (2 / 3 + 1 / 2) / 2), (
-    f"k=3: day 1 has two cards and counts two, expected {(2 / 3 + 1 / 2) / 2:.4f}, got {got}"
+    f"k=3: day 1 has two cards and counts two, expected {(2 / 3 + 1 / 2) / 2:.4f}, got"
+    f" {got}"
 )
 ### BEGIN HIDDEN TESTS
 for seed, k in ((7, 5), (8, 1), (9, 25)):
     days = fraud.random_scored_days(seed=seed, n_days=20, n_transactions=400)
     want = np.mean(
         [
-            d.groupby("customer_id")[["score", "fraud"]].max().nlargest(k, "score")["fraud"].mean()
+            d.groupby("customer_id")[["score", "fraud"]]
+            .max()
+            .nlargest(k, "score")["fraud"]
+            .mean()
             for _, d in days.groupby("day")
         ]
     )
@@ -575,18 +721,25 @@ for seed, k in ((7, 5), (8, 1), (9, 25)):
     for change, same in changes.items():
         got = card_precision_at_k(same, k)
         assert np.isclose(got, want), (
-            f"{change}, k={k}: expected {want:.4f}, got {got:.4f}. The value must not depend on row order, score units, day numbers or repeated rows"
+            f"{change}, k={k}: expected {want:.4f}, got {got:.4f}. The value must not"
+            " depend on row order, score units, day numbers or repeated rows"
         )
-    assert days.equals(fraud.random_scored_days(seed=seed, n_days=20, n_transactions=400)), (
-        "card_precision_at_k changed its argument"
-    )
+    assert days.equals(
+        fraud.random_scored_days(seed=seed, n_days=20, n_transactions=400)
+    ), "card_precision_at_k changed its argument"
 tied = pd.DataFrame(
-    {"day": 0, "customer_id": [9, 4, 6, 4], "score": [0.5, 0.5, 0.5, 0.1], "fraud": [False, False, True, True]}
+    {
+        "day": 0,
+        "customer_id": [9, 4, 6, 4],
+        "score": [0.5, 0.5, 0.5, 0.1],
+        "fraud": [False, False, True, True],
+    }
 )
 for k, want in {1: 1.0, 2: 1.0, 3: 2 / 3, 50: 2 / 3}.items():
     got = card_precision_at_k(tied, k)
     assert np.isclose(got, want), (
-        f"three cards with equal scores, k={k}: expected {want:.3f}, got {got}. Ties are opened by customer_id; a card's label comes from any of its rows"
+        f"three cards with equal scores, k={k}: expected {want:.3f}, got {got}. Ties"
+        " are opened by customer_id; a card's label comes from any of its rows"
     )
 for bad_k, bad in ((0, two_days), (1, two_days.iloc[:0])):
     try:
@@ -598,14 +751,20 @@ for bad_k, bad in ((0, two_days), (1, two_days.iloc[:0])):
 
 # %%
 k = max(5, transactions["customer_id"].nunique() // 50)
-scored = {name: validation[["day", "customer_id", "fraud"]].assign(score=score) for name, score in scores.items()}
-pd.Series({name: card_precision_at_k(frame, k) for name, frame in scored.items()}, name=f"card precision at {k}").round(
-    3
-)
+scored = {
+    name: validation[["day", "customer_id", "fraud"]].assign(score=score)
+    for name, score in scores.items()
+}
+pd.Series(
+    {name: card_precision_at_k(frame, k) for name, frame in scored.items()},
+    name=f"card precision at {k}",
+).round(3)
 
 # %%
 daily = {
-    name: pd.Series({day: card_precision_at_k(rows, k) for day, rows in frame.groupby("day")})
+    name: pd.Series(
+        {day: card_precision_at_k(rows, k) for day, rows in frame.groupby("day")}
+    )
     for name, frame in scored.items()
 }
 ax = plots.daily_card_precision(daily, k)
@@ -621,19 +780,23 @@ _ = ax.set_title("Validation period")
 
 # %% nbgrader="solution" grade_id="minimum_cost_threshold"
 def minimum_cost_threshold(
-    fraud: np.ndarray, score: np.ndarray, amount: np.ndarray, review_cost: float | np.ndarray
+    fraud: np.ndarray,
+    score: np.ndarray,
+    amount: np.ndarray,
+    review_cost: float | np.ndarray,
 ) -> tuple[float, float]:
-    """Threshold with the lowest total cost when every transaction with score >= threshold raises an alert.
+    """Threshold with the lowest total cost, if every score >= threshold is an alert.
 
     Args:
         fraud: (n,) bool.
         score: (n,) float, higher is riskier; any scale, equal scores allowed.
         amount: (n,) float, currency units lost if a fraud raises no alert.
-        review_cost: cost of each alert, currency units; one number or (n,), not negative.
+        review_cost: cost of each alert, currency units; one number or (n,), not
+            negative.
 
     Returns:
-        threshold: one of the scores, or inf if alerting nobody is cheapest. Among thresholds with equal costs, the
-            highest: the fewest alerts.
+        threshold: one of the scores, or inf if alerting nobody is cheapest. Among
+            thresholds with equal costs, the highest: the fewest alerts.
         cost: the total cost at that threshold, currency units.
 
     Raises:
@@ -642,13 +805,18 @@ def minimum_cost_threshold(
     ### BEGIN SOLUTION
     fraud, score, amount = (np.asarray(values) for values in (fraud, score, amount))
     if not len(score) or not len(fraud) == len(score) == len(amount):
-        raise ValueError(f"arrays must be of one length above 0, got {len(fraud)}, {len(score)} and {len(amount)}")
+        raise ValueError(
+            f"arrays must be of one length above 0, got {len(fraud)}, {len(score)} and"
+            f" {len(amount)}"
+        )
     review = np.broadcast_to(np.asarray(review_cost, float), score.shape)
     order = np.argsort(-score, kind="stable")
     missed = np.where(fraud.astype(bool), amount, 0.0)
     cost = np.concatenate([[0.0], np.cumsum((review - missed)[order])]) + missed.sum()
     candidates = np.concatenate([[np.inf], score[order]])
-    complete = np.append(candidates[:-1] != candidates[1:], True)  # the last row of each group of equal scores
+    complete = np.append(
+        candidates[:-1] != candidates[1:], True
+    )  # the last row of each group of equal scores
     cost, candidates = cost[complete], candidates[complete]
     best = int(np.argmin(cost))
     return float(candidates[best]), float(cost[best])
@@ -657,15 +825,25 @@ def minimum_cost_threshold(
 
 # %%
 frauds, risk = np.array([True, False, True, False]), np.array([0.9, 0.7, 0.4, 0.2])
-minimum_cost_threshold(frauds, risk, amount=np.array([100.0, 20.0, 60.0, 5.0]), review_cost=10.0)
+minimum_cost_threshold(
+    frauds, risk, amount=np.array([100.0, 20.0, 60.0, 5.0]), review_cost=10.0
+)
 
 # %% nbgrader="test" grade_id="test_minimum_cost_threshold" points=3
-"""Three reviews at 10 are cheaper than losing 60; reviews at 200 are not worth any alert."""
+"""Three reviews at 10 cost less than losing 60; at 200, no alert is worth it."""
 amounts = np.array([100.0, 20.0, 60.0, 5.0])
 for review_cost, (want_threshold, want_cost), why in (
     (10.0, (0.4, 30.0), "alerts on .9, .7 and .4 cost three reviews and miss nothing"),
-    (40.0, (0.9, 100.0), "one review and a missed fraud of 60: an alert on a fraud costs its review too"),
-    (200.0, (np.inf, 160.0), "no alert pays: the threshold is inf, and both frauds are lost"),
+    (
+        40.0,
+        (0.9, 100.0),
+        "one review and a missed fraud of 60: an alert on a fraud costs its review too",
+    ),
+    (
+        200.0,
+        (np.inf, 160.0),
+        "no alert pays: the threshold is inf, and both frauds are lost",
+    ),
     (
         np.array([10.0, 90.0, 10.0, 10.0]),
         (0.9, 70.0),
@@ -673,57 +851,104 @@ for review_cost, (want_threshold, want_cost), why in (
     ),
 ):
     threshold, cost = minimum_cost_threshold(frauds, risk, amounts, review_cost)
-    assert np.isclose(cost, want_cost), f"review_cost={review_cost}: expected cost {want_cost}, got {cost}: {why}"
+    assert np.isclose(cost, want_cost), (
+        f"review_cost={review_cost}: expected cost {want_cost}, got {cost}: {why}"
+    )
     assert threshold == want_threshold, (
-        f"review_cost={review_cost}: expected threshold {want_threshold}, got {threshold}: {why}"
+        f"review_cost={review_cost}: expected threshold {want_threshold}, got"
+        f" {threshold}: {why}"
     )
 
 
 ### BEGIN HIDDEN TESTS
 def total_cost(threshold, fraud, score, amount, review_cost):
     alert = score >= threshold
-    return float((np.broadcast_to(review_cost, score.shape)[alert]).sum() + amount[fraud & ~alert].sum())
+    return float(
+        (np.broadcast_to(review_cost, score.shape)[alert]).sum()
+        + amount[fraud & ~alert].sum()
+    )
 
 
 def cheapest(fraud, score, amount, review_cost):
-    """Brute force over every threshold that makes a difference; the highest of the cheapest."""
+    """Brute force over all thresholds that differ; the highest of the cheapest."""
     candidates = [np.inf, *sorted(set(score.tolist()), reverse=True)]
-    costs_of = [total_cost(threshold, fraud, score, amount, review_cost) for threshold in candidates]
+    costs_of = [
+        total_cost(threshold, fraud, score, amount, review_cost)
+        for threshold in candidates
+    ]
     return candidates[int(np.argmin(costs_of))], min(costs_of)
 
 
 rng = np.random.default_rng(3)
-for n, levels, share in ((1, 3, 1.0), (30, 5, 0.3), (200, 12, 0.1), (400, 400, 0.05), (200, 8, 0.0), (60, 7, 1.0)):
+for n, levels, share in (
+    (1, 3, 1.0),
+    (30, 5, 0.3),
+    (200, 12, 0.1),
+    (400, 400, 0.05),
+    (200, 8, 0.0),
+    (60, 7, 1.0),
+):
     for draw in range(4):
         fraud_drawn = rng.random(n) < share
-        score_drawn = rng.integers(0, levels, n) * 3.5 - 8 + 4 * fraud_drawn  # equal scores, not probabilities
-        # Whole numbers: equal costs are exactly equal. In draw 3 every amount is one review or two, so that many are.
-        amount_drawn = rng.integers(0, 300, n).astype(float) if draw < 3 else rng.integers(1, 3, n) * 20.0
-        review_drawn = (
-            rng.integers(1, 40, n).astype(float) if draw == 1 else float(rng.integers(1, 60)) if draw < 3 else 20.0
+        score_drawn = (
+            rng.integers(0, levels, n) * 3.5 - 8 + 4 * fraud_drawn
+        )  # equal scores, not probabilities
+        # Whole numbers: equal costs are exactly equal. In draw 3 every amount is one
+        # review or two, so that many are.
+        amount_drawn = (
+            rng.integers(0, 300, n).astype(float)
+            if draw < 3
+            else rng.integers(1, 3, n) * 20.0
         )
-        want_threshold, want_cost = cheapest(fraud_drawn, score_drawn, amount_drawn, review_drawn)
+        review_drawn = (
+            rng.integers(1, 40, n).astype(float)
+            if draw == 1
+            else float(rng.integers(1, 60))
+            if draw < 3
+            else 20.0
+        )
+        want_threshold, want_cost = cheapest(
+            fraud_drawn, score_drawn, amount_drawn, review_drawn
+        )
         before = fraud_drawn.copy(), score_drawn.copy(), amount_drawn.copy()
-        threshold, cost = minimum_cost_threshold(fraud_drawn, score_drawn, amount_drawn, review_drawn)
+        threshold, cost = minimum_cost_threshold(
+            fraud_drawn, score_drawn, amount_drawn, review_drawn
+        )
         assert all(
-            np.array_equal(a, b) for a, b in zip(before, (fraud_drawn, score_drawn, amount_drawn), strict=True)
+            np.array_equal(a, b)
+            for a, b in zip(
+                before, (fraud_drawn, score_drawn, amount_drawn), strict=True
+            )
         ), "the arrays were changed"
         assert np.isclose(cost, want_cost), (
-            f"{n} rows, {levels} score levels: cost {cost}, brute force finds {want_cost}"
+            f"{n} rows, {levels} score levels: cost {cost}, brute force finds"
+            f" {want_cost}"
         )
-        paid = total_cost(threshold, fraud_drawn, score_drawn, amount_drawn, review_drawn)
+        paid = total_cost(
+            threshold, fraud_drawn, score_drawn, amount_drawn, review_drawn
+        )
         assert np.isclose(paid, want_cost), (
-            f"{n} rows, {levels} score levels: alerting at {threshold} costs {paid}, not the {cost} that was returned: equal scores cannot be separated, and score >= threshold alerts"
+            f"{n} rows, {levels} score levels: alerting at {threshold} costs {paid},"
+            f" not the {cost} that was returned: equal scores cannot be separated, and"
+            " score >= threshold alerts"
         )
         assert threshold == want_threshold, (
-            f"{n} rows, {levels} score levels: threshold {threshold}, the highest of the cheapest is {want_threshold}"
+            f"{n} rows, {levels} score levels: threshold {threshold}, the highest of"
+            f" the cheapest is {want_threshold}"
         )
         shuffle = rng.permutation(n)
-        review_shuffled = review_drawn[shuffle] if np.ndim(review_drawn) else review_drawn
+        review_shuffled = (
+            review_drawn[shuffle] if np.ndim(review_drawn) else review_drawn
+        )
         assert minimum_cost_threshold(
-            fraud_drawn[shuffle], score_drawn[shuffle], amount_drawn[shuffle], review_shuffled
+            fraud_drawn[shuffle],
+            score_drawn[shuffle],
+            amount_drawn[shuffle],
+            review_shuffled,
         ) == (threshold, cost), "the order of rows must not matter"
-        in_cents = minimum_cost_threshold(fraud_drawn, score_drawn, amount_drawn * 100, np.asarray(review_drawn) * 100)
+        in_cents = minimum_cost_threshold(
+            fraud_drawn, score_drawn, amount_drawn * 100, np.asarray(review_drawn) * 100
+        )
         assert in_cents[0] == threshold and np.isclose(in_cents[1], cost * 100), (
             "costs in cents: same threshold, 100 times the cost"
         )
@@ -732,7 +957,9 @@ for bad in (([], [], []), ([True], [0.2, 0.3], [1.0, 2.0])):
         minimum_cost_threshold(*(np.array(values) for values in bad), 1.0)
     except ValueError:
         continue
-    raise AssertionError("no rows, or arrays of different lengths, must raise ValueError")
+    raise AssertionError(
+        "no rows, or arrays of different lengths, must raise ValueError"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -741,11 +968,19 @@ for bad in (([], [], []), ([True], [0.2, 0.3], [1.0, 2.0])):
 # %%
 REVIEW_COST = 8.0
 money = {
-    name: minimum_cost_threshold(validation["fraud"].to_numpy(), score, validation["amount"].to_numpy(), REVIEW_COST)
+    name: minimum_cost_threshold(
+        validation["fraud"].to_numpy(),
+        score,
+        validation["amount"].to_numpy(),
+        REVIEW_COST,
+    )
     for name, score in scores.items()
 }
 no_alert = validation.loc[validation["fraud"], "amount"].sum()
-print(f"Alert nobody: {no_alert:,.0f}. Alert everybody: {REVIEW_COST * len(validation):,.0f}.")
+print(
+    f"Alert nobody: {no_alert:,.0f}. Alert everybody:"
+    f" {REVIEW_COST * len(validation):,.0f}."
+)
 pd.DataFrame(money, index=["threshold", "cost"]).T.round(4)
 
 
@@ -754,7 +989,9 @@ def costs_at(thresholds: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Total cost on the validation period at each threshold, currency units."""
     frauds, amounts = validation["fraud"].to_numpy(), validation["amount"].to_numpy()
     alerts = score >= thresholds[:, None]
-    return (alerts * REVIEW_COST).sum(axis=1) + (~alerts * np.where(frauds, amounts, 0.0)).sum(axis=1)
+    return (alerts * REVIEW_COST).sum(axis=1) + (
+        ~alerts * np.where(frauds, amounts, 0.0)
+    ).sum(axis=1)
 
 
 thresholds = np.linspace(0.005, 0.995, 199)
@@ -774,13 +1011,18 @@ _ = ax.set_title("The grid shows the shape; the exact minimum is between its poi
 
 # %% nbgrader="solution" grade_id="smote_out_of_fold"
 def smote_out_of_fold(
-    features: np.ndarray, fraud: np.ndarray, fold: np.ndarray, ratio: float = 0.5, seed: int = 0
+    features: np.ndarray,
+    fraud: np.ndarray,
+    fold: np.ndarray,
+    ratio: float = 0.5,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Out-of-fold fraud probabilities of a model trained with SMOTE, before and after recalibration.
+    """Out-of-fold probabilities of a model trained with SMOTE, raw and recalibrated.
 
-    Features are standardised before SMOTE, which works with distances. All that is learnt for the rows of a fold (means
-    and deviations, synthetic rows, model, calibration) is learnt from the rows of the other folds. The same arguments
-    give the same result.
+    Features are standardised before SMOTE, which works with distances. All that is
+    learnt for the rows of a fold (means and deviations, synthetic rows, model,
+    calibration) is learnt from the rows of the other folds. The same arguments give the
+    same result.
 
     Args:
         features: (n, p) float without NaN. It is not changed.
@@ -790,12 +1032,19 @@ def smote_out_of_fold(
         seed: seeds whatever is random.
 
     Returns:
-        Frame of n rows in the order given: raw, the probability that the resampled model gives, too high by design;
-        calibrated, the probability at the original prevalence. Both in [0, 1].
+        Frame of n rows in the order given: raw, the probability that the resampled
+        model gives, too high by design; calibrated, the probability at the original
+        prevalence. Both in [0, 1].
     """
     ### BEGIN SOLUTION
-    features, fraud, fold = np.asarray(features, float), np.asarray(fraud).astype(int), np.asarray(fold)
-    result = pd.DataFrame({"raw": np.nan, "calibrated": np.nan}, index=range(len(fraud)))
+    features, fraud, fold = (
+        np.asarray(features, float),
+        np.asarray(fraud).astype(int),
+        np.asarray(fold),
+    )
+    result = pd.DataFrame(
+        {"raw": np.nan, "calibrated": np.nan}, index=range(len(fraud))
+    )
     for held_out in np.unique(fold):
         inside, outside = fold != held_out, fold == held_out
         model = Pipeline(
@@ -810,7 +1059,9 @@ def smote_out_of_fold(
         calibrated = CalibratedClassifierCV(model, method="sigmoid", cv=inner)
         for column, estimator in {"raw": model, "calibrated": calibrated}.items():
             estimator.fit(features[inside], fraud[inside])
-            result.loc[outside, column] = estimator.predict_proba(features[outside])[:, 1]
+            result.loc[outside, column] = estimator.predict_proba(features[outside])[
+                :, 1
+            ]
     return result
     ### END SOLUTION
 
@@ -818,24 +1069,31 @@ def smote_out_of_fold(
 # %%
 rng = np.random.default_rng(1)
 toy_fraud = rng.random(1500) < 0.08
-toy_features = rng.normal(size=(1500, 3)) * [1, 50, 0.02] + np.outer(toy_fraud, [1.2, 40, 0])
+toy_features = rng.normal(size=(1500, 3)) * [1, 50, 0.02] + np.outer(
+    toy_fraud, [1.2, 40, 0]
+)
 toy_fold = np.arange(1500) % 3
 toy = smote_out_of_fold(toy_features, toy_fraud, toy_fold)
 toy.groupby(toy_fraud).mean().round(3)
 
 # %% nbgrader="test" grade_id="test_smote_out_of_fold" points=4
-"""Nothing is learnt from a row's own fold; raw probabilities are too high, calibrated ones are not."""
+"""Nothing is learnt from a row's own fold; only raw probabilities are too high."""
 assert list(toy.columns) == ["raw", "calibrated"] and len(toy) == 1500, (
-    f"return columns raw and calibrated and one row per transaction, got {list(toy.columns)} and {len(toy)} rows"
+    "return columns raw and calibrated and one row per transaction, got"
+    f" {list(toy.columns)} and {len(toy)} rows"
 )
-assert np.isfinite(toy.to_numpy(float)).all() and toy.min().min() >= 0 and toy.max().max() <= 1, (
-    "probabilities must be finite and in [0, 1]"
-)
+assert (
+    np.isfinite(toy.to_numpy(float)).all()
+    and toy.min().min() >= 0
+    and toy.max().max() <= 1
+), "probabilities must be finite and in [0, 1]"
 assert toy["raw"].mean() > 1.5 * toy_fraud.mean(), (
-    f"mean raw probability {toy['raw'].mean():.3f} at a prevalence of {toy_fraud.mean():.3f}: was anything resampled?"
+    f"mean raw probability {toy['raw'].mean():.3f} at a prevalence of"
+    f" {toy_fraud.mean():.3f}: was anything resampled?"
 )
 assert abs(toy["calibrated"].mean() / toy_fraud.mean() - 1) < 0.2, (
-    f"mean calibrated probability {toy['calibrated'].mean():.3f}, prevalence {toy_fraud.mean():.3f}: is the calibration learnt from resampled rows?"
+    f"mean calibrated probability {toy['calibrated'].mean():.3f}, prevalence"
+    f" {toy_fraud.mean():.3f}: is the calibration learnt from resampled rows?"
 )
 
 
@@ -843,7 +1101,8 @@ assert abs(toy["calibrated"].mean() / toy_fraud.mean() - 1) < 0.2, (
 def same_probabilities(features, fraud, rows, why):
     got = smote_out_of_fold(features, fraud, toy_fold).loc[rows]
     assert np.allclose(got, toy.loc[rows], atol=2e-3), (
-        f"{why}: probabilities moved by up to {np.abs(got - toy.loc[rows]).to_numpy().max():.3f}"
+        f"{why}: probabilities moved by up to"
+        f" {np.abs(got - toy.loc[rows]).to_numpy().max():.3f}"
     )
 
 
@@ -854,7 +1113,8 @@ same_probabilities(
     toy_features,
     relabelled,
     held_out,
-    "the labels of fold 0 must not influence the probabilities of fold 0: resampling, model and calibration see the other folds only",
+    "the labels of fold 0 must not influence the probabilities of fold 0: resampling,"
+    " model and calibration see the other folds only",
 )
 moved = toy_features.copy()
 moved[held_out[0]] = [1e4, -1e6, 1e3]
@@ -862,7 +1122,8 @@ same_probabilities(
     moved,
     toy_fraud,
     held_out[1:],
-    "one held-out row's features must not influence other held-out rows: is the scaler fitted on all rows?",
+    "one held-out row's features must not influence other held-out rows: is the scaler"
+    " fitted on all rows?",
 )
 same_probabilities(
     toy_features * [1000, 0.01, 7],
@@ -873,33 +1134,54 @@ same_probabilities(
 given = toy_features.copy(), toy_fraud.copy(), toy_fold.copy()
 again = smote_out_of_fold(toy_features, toy_fraud, toy_fold)
 assert np.allclose(again, toy), "the same arguments must give the same result"
-assert all(np.array_equal(a, b) for a, b in zip(given, (toy_features, toy_fraud, toy_fold), strict=True)), (
-    "the arrays were changed"
-)
+assert all(
+    np.array_equal(a, b)
+    for a, b in zip(given, (toy_features, toy_fraud, toy_fold), strict=True)
+), "the arrays were changed"
 cards = fraud.handbook_features(fraud.simulate(300, 600, 60, seed=4)).query("day >= 38")
 cards = cards[cards["fraud"] | (cards["transaction_id"] % 2 == 0)]
 y = cards["fraud"].to_numpy()
-honest = smote_out_of_fold(cards[fraud.HANDBOOK_FEATURES].to_numpy(float), y, cards["customer_id"].to_numpy() % 3)
+honest = smote_out_of_fold(
+    cards[fraud.HANDBOOK_FEATURES].to_numpy(float),
+    y,
+    cards["customer_id"].to_numpy() % 3,
+)
 for column in ("raw", "calibrated"):
     ap = average_precision_score(y, honest[column])
-    assert ap > 0.65, f"{column}: average precision {ap:.3f} on held-out cards, a logistic regression reaches .8"
-    assert ap < 0.93, (
-        f"{column}: average precision {ap:.3f} on held-out cards is too good to be true: what does the model see of the held-out fold?"
+    assert ap > 0.65, (
+        f"{column}: average precision {ap:.3f} on held-out cards, a logistic regression"
+        " reaches .8"
     )
-raw_error, brier = brier_score_loss(y, honest["raw"]), brier_score_loss(y, honest["calibrated"])
+    assert ap < 0.93, (
+        f"{column}: average precision {ap:.3f} on held-out cards is too good to be"
+        " true: what does the model see of the held-out fold?"
+    )
+raw_error, brier = (
+    brier_score_loss(y, honest["raw"]),
+    brier_score_loss(y, honest["calibrated"]),
+)
 constant = y.mean() * (1 - y.mean())
 assert brier < min(0.98 * raw_error, 0.7 * constant), (
-    f"Brier score {brier:.4f} after recalibration, {raw_error:.4f} before, {constant:.4f} for a constant: recalibration must beat both"
+    f"Brier score {brier:.4f} after recalibration, {raw_error:.4f} before,"
+    f" {constant:.4f} for a constant: recalibration must beat both"
 )
-ece = evaluation.expected_calibration_error(y, honest["calibrated"], strategy="quantile")
-assert ece < 0.02, f"expected calibration error {ece:.4f} over ten groups of equal size, below .02 is expected"
+ece = evaluation.expected_calibration_error(
+    y, honest["calibrated"], strategy="quantile"
+)
+assert ece < 0.02, (
+    f"expected calibration error {ece:.4f} over ten groups of equal size, below .02 is"
+    " expected"
+)
 ### END HIDDEN TESTS
 
 # %% [markdown]
 # On the training period, with cards as folds: all transactions of a card are held out together. Recency is missing for a card's first transaction; SMOTE needs a number, so it becomes 30 days.
 
 # %%
-X, y = train[FEATURES].fillna({"customer_recency_hours": 720.0}).to_numpy(), train["fraud"].to_numpy()
+X, y = (
+    train[FEATURES].fillna({"customer_recency_hours": 720.0}).to_numpy(),
+    train["fraud"].to_numpy(),
+)
 resampled = smote_out_of_fold(X, y, train["customer_id"].to_numpy() % 3)
 table_of_probabilities = evaluation.ModelEvaluator().table(
     y, {"resampled": resampled["raw"], "recalibrated": resampled["calibrated"]}
@@ -907,7 +1189,9 @@ table_of_probabilities = evaluation.ModelEvaluator().table(
 table_of_probabilities[["roc_auc", "average_precision", "brier", "ece"]].round(4)
 
 # %%
-ax = plots.reliability(y, {"resampled": resampled["raw"], "recalibrated": resampled["calibrated"]})
+ax = plots.reliability(
+    y, {"resampled": resampled["raw"], "recalibrated": resampled["calibrated"]}
+)
 _ = ax.set_title("Out-of-fold probabilities on the training period")
 # %% [markdown]
 # The ranking barely moves and the probabilities move by an order of magnitude. A model without resampling needs neither step: compare its average precision and Brier score with these before you reach for SMOTE. From here on the lab uses XGBoost on the data as they are.
@@ -927,40 +1211,61 @@ uris = {}
 fifth = train["customer_id"] % 5 == 0
 for channel, rows in {"train": train[~fifth], "validation": train[fifth]}.items():
     (work / channel).mkdir()
-    rows[["fraud", *FEATURES]].astype({"fraud": int}).to_csv(work / channel / "rows.csv", index=False)
+    rows[["fraud", *FEATURES]].astype({"fraud": int}).to_csv(
+        work / channel / "rows.csv", index=False
+    )
     uris[channel] = aws.upload(work / channel, f"data/{channel}")
 uris
 
 # %%
-from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, OutputDataConfig, SourceCode, StoppingCondition
+from sagemaker.train import ModelTrainer, configs
 
 job_prefix = f"{aws.prefix}xgb-train"
 trainer = ModelTrainer(
     training_image=aws.image("xgboost"),
-    source_code=SourceCode(source_dir="src", entry_script="train.py"),
-    compute=Compute(instance_type=aws.instance_type("training"), instance_count=1),
-    hyperparameters={"max_depth": 4, "eta": 0.1, "subsample": 0.8, "num_round": 150, "seed": SEED},
-    stopping_condition=StoppingCondition(max_runtime_in_seconds=1800),
-    output_data_config=OutputDataConfig(s3_output_path=f"s3://{aws.bucket}/course/fraud/models"),
+    source_code=configs.SourceCode(source_dir="src", entry_script="train.py"),
+    compute=configs.Compute(
+        instance_type=aws.instance_type("training"), instance_count=1
+    ),
+    hyperparameters={
+        "max_depth": 4,
+        "eta": 0.1,
+        "subsample": 0.8,
+        "num_round": 150,
+        "seed": SEED,
+    },
+    stopping_condition=configs.StoppingCondition(max_runtime_in_seconds=1800),
+    output_data_config=configs.OutputDataConfig(
+        s3_output_path=f"s3://{aws.bucket}/course/fraud/models"
+    ),
     base_job_name=job_prefix,
     sagemaker_session=aws.sdk_session(),
     role=aws.role,
 )
-trainer.train(
-    input_data_config=[InputData(channel_name=name, data_source=uri) for name, uri in uris.items()],
-    wait=False,
-)
+
+# %%
+channels = [
+    configs.InputData(channel_name=name, data_source=uri) for name, uri in uris.items()
+]
+trainer.train(input_data_config=channels, wait=False)
 
 # %%
 latest = aws.sagemaker.list_training_jobs(
     NameContains=job_prefix, SortBy="CreationTime", SortOrder="Descending", MaxResults=1
 )
-job = deployment.wait_for_training(aws, latest["TrainingJobSummaries"][0]["TrainingJobName"])
-artifact = aws.download(job["ModelArtifacts"]["S3ModelArtifacts"], work / "trained.tar.gz")
+job = deployment.wait_for_training(
+    aws, latest["TrainingJobSummaries"][0]["TrainingJobName"]
+)
+artifact = aws.download(
+    job["ModelArtifacts"]["S3ModelArtifacts"], work / "trained.tar.gz"
+)
 shutil.unpack_archive(artifact, work / "model", filter="data")
 booster = xgb.Booster(model_file=work / "model" / "model.json")
-print(job["TrainingJobStatus"], job["SecondaryStatus"], (work / "model" / "metrics.json").read_text())
+print(
+    job["TrainingJobStatus"],
+    job["SecondaryStatus"],
+    (work / "model" / "metrics.json").read_text(),
+)
 
 # %% [markdown]
 # ## Task 6: the endpoint
@@ -974,7 +1279,11 @@ print(job["TrainingJobStatus"], job["SecondaryStatus"], (work / "model" / "metri
 def feature_limits(name: str) -> dict:
     """Allowed values of a feature in a request."""
     largest = 1.0 if "risk" in name else 1_000_000.0
-    return {"minimum": 0.0, "maximum": largest, "nullable": name == "customer_recency_hours"}
+    return {
+        "minimum": 0.0,
+        "maximum": largest,
+        "nullable": name == "customer_recency_hours",
+    }
 
 
 # %%
@@ -983,23 +1292,32 @@ pd.DataFrame(SCHEMA).T.head(4)
 
 
 # %% nbgrader="solution" grade_id="parse_request"
-def parse_request(body: str | bytes, content_type: str, schema: dict[str, dict]) -> pd.DataFrame:
+def parse_request(
+    body: str | bytes, content_type: str, schema: dict[str, dict]
+) -> pd.DataFrame:
     """Rows of a request, checked against the schema.
 
-    The function has to stand alone: `json`, `math`, `np` and `pd` are imported where it runs, nothing else is.
+    The function has to stand alone: `json`, `math`, `np` and `pd` are imported where it
+    runs, nothing else is.
 
     Args:
-        body: JSON text, an object with the key instances: a list of at least one object, column to value.
-        content_type: media type of the body, with or without parameters such as charset.
-        schema: column to {"minimum": float, "maximum": float, "nullable": bool}; both limits are allowed values.
+        body: JSON text, an object with the key instances: a list of at least one
+            object, column to value.
+        content_type: media type of the body, with or without parameters such as
+            charset.
+        schema: column to {"minimum": float, "maximum": float, "nullable": bool}; both
+            limits are allowed values.
 
     Returns:
-        float64 frame with one row per instance and the schema's columns in the schema's order, null as NaN.
+        float64 frame with one row per instance and the schema's columns in the schema's
+        order, null as NaN.
 
     Raises:
-        ValueError: the media type is not application/json; the body is not JSON of that form; an instance lacks a
-            column or has one that the schema does not know; a value is not a finite JSON number within its limits (a
-            string or a boolean is no number), or is null where that is not allowed. A message about a column names it.
+        ValueError: the media type is not application/json; the body is not JSON of that
+            form; an instance lacks a column or has one that the schema does not know; a
+            value is not a finite JSON number within its limits (a string or a boolean
+            is no number), or is null where that is not allowed. A message about a
+            column names it.
     """
     ### BEGIN SOLUTION
     if content_type.split(";")[0].strip().lower() != "application/json":
@@ -1009,20 +1327,37 @@ def parse_request(body: str | bytes, content_type: str, schema: dict[str, dict])
     except ValueError as error:
         raise ValueError(f"the body is not JSON: {error}") from error
     instances = request.get("instances") if isinstance(request, dict) else None
-    if not isinstance(instances, list) or not instances or not all(isinstance(row, dict) for row in instances):
-        raise ValueError("the body must be an object with instances, a list of at least one object")
+    if (
+        not isinstance(instances, list)
+        or not instances
+        or not all(isinstance(row, dict) for row in instances)
+    ):
+        raise ValueError(
+            "the body must be an object with instances, a list of at least one object"
+        )
     for number, row in enumerate(instances):
         if wrong := sorted(row.keys() ^ schema.keys()):
-            raise ValueError(f"instances[{number}] must have exactly the schema's columns, these differ: {wrong}")
+            raise ValueError(
+                f"instances[{number}] must have exactly the schema's columns, these"
+                f" differ: {wrong}"
+            )
         for column, rule in schema.items():
             value = row[column]
             if value is None and rule["nullable"]:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"instances[{number}].{column} must be a finite number, got {value!r}")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+            ):
+                raise ValueError(
+                    f"instances[{number}].{column} must be a finite number, got"
+                    f" {value!r}"
+                )
             if not rule["minimum"] <= value <= rule["maximum"]:
                 raise ValueError(
-                    f"instances[{number}].{column} is {value}, allowed is {rule['minimum']} to {rule['maximum']}"
+                    f"instances[{number}].{column} is {value}, allowed is"
+                    f" {rule['minimum']} to {rule['maximum']}"
                 )
     return pd.DataFrame(instances, columns=list(schema)).astype("float64")
     ### END SOLUTION
@@ -1033,41 +1368,62 @@ small_schema = {
     "amount": {"minimum": 0.0, "maximum": 5000.0, "nullable": False},
     "customer_recency_hours": {"minimum": 0.0, "maximum": 1e6, "nullable": True},
 }
-parse_request('{"instances": [{"customer_recency_hours": null, "amount": 12}]}', "application/json", small_schema)
+parse_request(
+    '{"instances": [{"customer_recency_hours": null, "amount": 12}]}',
+    "application/json",
+    small_schema,
+)
 
 # %% nbgrader="test" grade_id="test_parse_request" points=2
-"""What is valid arrives in the schema's order; what is not raises a ValueError that names the column."""
+"""Valid rows arrive in the schema's order; others raise an error naming the column."""
 parsed = parse_request(
-    '{"instances": [{"customer_recency_hours": null, "amount": 12}]}', "application/json", small_schema
+    '{"instances": [{"customer_recency_hours": null, "amount": 12}]}',
+    "application/json",
+    small_schema,
 )
-assert list(parsed.columns) == list(small_schema), f"columns must be in the schema's order, got {list(parsed.columns)}"
-assert (parsed.dtypes == "float64").all(), f"all columns must be float64, got {parsed.dtypes.to_dict()}"
-assert parsed["amount"].tolist() == [12.0] and parsed["customer_recency_hours"].isna().all(), (
-    "null becomes NaN, 12 becomes 12.0"
+assert list(parsed.columns) == list(small_schema), (
+    f"columns must be in the schema's order, got {list(parsed.columns)}"
 )
+assert (parsed.dtypes == "float64").all(), (
+    f"all columns must be float64, got {parsed.dtypes.to_dict()}"
+)
+assert (
+    parsed["amount"].tolist() == [12.0]
+    and parsed["customer_recency_hours"].isna().all()
+), "null becomes NaN, 12 becomes 12.0"
 
 
-def refused(body, why, column=None, content_type="application/json", schema=small_schema):
+def refused(
+    body, why, column=None, content_type="application/json", schema=small_schema
+):
     try:
         parse_request(body, content_type, schema)
     except ValueError as error:
-        assert column is None or column in str(error), f"{why}: the message must name {column}, it says: {error}"
+        assert column is None or column in str(error), (
+            f"{why}: the message must name {column}, it says: {error}"
+        )
         return
     raise AssertionError(f"{why}: must raise ValueError")
 
 
-refused('{"instances": [{"amount": 12}]}', "a column is missing", "customer_recency_hours")
+refused(
+    '{"instances": [{"amount": 12}]}', "a column is missing", "customer_recency_hours"
+)
 refused(
     '{"instances": [{"amount": "12", "customer_recency_hours": 1}]}',
     "a string is no number, even one that parses",
     "amount",
 )
 refused(
-    '{"instances": [{"amount": -1, "customer_recency_hours": 1}]}', "a negative amount is outside the limits", "amount"
+    '{"instances": [{"amount": -1, "customer_recency_hours": 1}]}',
+    "a negative amount is outside the limits",
+    "amount",
 )
 refused("12,1", "CSV is not JSON", content_type="text/csv")
 ### BEGIN HIDDEN TESTS
-wide = {name: {"minimum": -2.0, "maximum": 9.5, "nullable": name in "bd"} for name in "abcd"}
+wide = {
+    name: {"minimum": -2.0, "maximum": 9.5, "nullable": name in "bd"} for name in "abcd"
+}
 good = [{"d": 9.5, "c": 0, "b": None, "a": -2}, {"a": 1, "b": 2.5, "c": 3, "d": None}]
 before = json.dumps(wide)
 
@@ -1076,20 +1432,33 @@ def accepted(body, content_type):
     try:
         return parse_request(body, content_type, wide)
     except ValueError as error:
-        raise AssertionError(f"a valid request with content type {content_type} was refused: {error}") from error
+        raise AssertionError(
+            f"a valid request with content type {content_type} was refused: {error}"
+        ) from error
 
 
-for content_type in ("application/json", "application/json; charset=utf-8", "Application/JSON"):
-    for body in (json.dumps({"instances": good}), json.dumps({"instances": good}).encode()):
+for content_type in (
+    "application/json",
+    "application/json; charset=utf-8",
+    "Application/JSON",
+):
+    for body in (
+        json.dumps({"instances": good}),
+        json.dumps({"instances": good}).encode(),
+    ):
         got = accepted(body, content_type)
         want = np.array([[-2, np.nan, 0, 9.5], [1, 2.5, 3, np.nan]])
         assert list(got.columns) == list(wide) and (got.dtypes == "float64").all(), (
             f"{content_type}: columns in the schema's order, float64"
         )
         assert np.allclose(got.to_numpy(), want, equal_nan=True), (
-            f"{content_type}: limits and null are allowed values; expected {want.tolist()}, got {got.to_numpy().tolist()}"
+            f"{content_type}: limits and null are allowed values; expected"
+            f" {want.tolist()}, got {got.to_numpy().tolist()}"
         )
-all_null = accepted(json.dumps({"instances": [{"a": 1, "b": None, "c": 1, "d": None}]}), "application/json")
+all_null = accepted(
+    json.dumps({"instances": [{"a": 1, "b": None, "c": 1, "d": None}]}),
+    "application/json",
+)
 assert (all_null.dtypes == "float64").all(), "a column of nulls is float64 too"
 assert json.dumps(wide) == before, "the schema was changed"
 for column, value, why in (
@@ -1106,7 +1475,12 @@ for column, value, why in (
     for place in (0, 1):
         rows = [dict(row) for row in good]
         rows[place][column] = value
-        refused(json.dumps({"instances": rows}), f"{why}, in row {place}", column, schema=wide)
+        refused(
+            json.dumps({"instances": rows}),
+            f"{why}, in row {place}",
+            column,
+            schema=wide,
+        )
 refused(
     json.dumps({"instances": [{**good[0], "extra_column": 1}]}),
     "a column that the schema does not know",
@@ -1119,7 +1493,12 @@ refused(
     "d",
     schema=wide,
 )
-refused(json.dumps({"instances": good}), "JSON that calls itself CSV", content_type="text/csv", schema=wide)
+refused(
+    json.dumps({"instances": good}),
+    "JSON that calls itself CSV",
+    content_type="text/csv",
+    schema=wide,
+)
 for body in (
     '{"instances": []}',
     "[]",
@@ -1142,13 +1521,17 @@ for body in (
 
 
 # %% nbgrader="solution" grade_id="predict_with_reasons"
-def predict_with_reasons(rows: pd.DataFrame, booster: xgb.Booster, top: int = 3) -> list[dict]:
+def predict_with_reasons(
+    rows: pd.DataFrame, booster: xgb.Booster, top: int = 3
+) -> list[dict]:
     """Fraud probability of each row, and the exact SHAP values behind it.
 
-    The function has to stand alone: `np`, `pd` and `xgb` are imported where it runs, nothing else is.
+    The function has to stand alone: `np`, `pd` and `xgb` are imported where it runs,
+    nothing else is.
 
     Args:
-        rows: the booster's features as columns, in any order, NaN allowed; at least one row. It is not changed.
+        rows: the booster's features as columns, in any order, NaN allowed; at least one
+            row. It is not changed.
         booster: a binary:logistic model with feature names.
         top: the largest number of reasons.
 
@@ -1157,8 +1540,10 @@ def predict_with_reasons(rows: pd.DataFrame, booster: xgb.Booster, top: int = 3)
         probability: probability of fraud, in (0, 1).
         margin: log-odds of fraud.
         base: the base value, log-odds.
-        contributions: feature to SHAP value, log-odds; base and contributions add up to margin.
-        reasons: at most top features that raise the risk of this row, the strongest first.
+        contributions: feature to SHAP value, log-odds; base and contributions add up to
+            margin.
+        reasons: at most top features that raise the risk of this row, the strongest
+            first.
     """
     ### BEGIN SOLUTION
     names = booster.feature_names
@@ -1168,7 +1553,11 @@ def predict_with_reasons(rows: pd.DataFrame, booster: xgb.Booster, top: int = 3)
     answers = []
     for margin, value in zip(margins.astype(float), values.astype(float), strict=True):
         contributions = dict(zip(names, value[:-1].tolist(), strict=True))
-        raising = sorted((name for name in names if contributions[name] > 0), key=contributions.get, reverse=True)
+        raising = sorted(
+            (name for name in names if contributions[name] > 0),
+            key=contributions.get,
+            reverse=True,
+        )
         answers.append(
             {
                 "probability": float(1 / (1 + np.exp(-margin))),
@@ -1185,7 +1574,11 @@ def predict_with_reasons(rows: pd.DataFrame, booster: xgb.Booster, top: int = 3)
 # %%
 rng = np.random.default_rng(0)
 small_rows = pd.DataFrame(
-    {"amount": rng.uniform(0, 300, 500), "terminal_risk_7d": rng.uniform(0, 1, 500), "hour": rng.uniform(0, 24, 500)}
+    {
+        "amount": rng.uniform(0, 300, 500),
+        "terminal_risk_7d": rng.uniform(0, 1, 500),
+        "hour": rng.uniform(0, 24, 500),
+    }
 )
 small_label = small_rows["amount"] / 300 + small_rows["terminal_risk_7d"] > 1.4
 small_booster = xgb.train(
@@ -1196,32 +1589,42 @@ small_booster = xgb.train(
 predict_with_reasons(small_rows.head(1), small_booster)
 
 # %% nbgrader="test" grade_id="test_predict_with_reasons" points=2
-"""Base and contributions add up to the margin, the sigmoid of the margin is the probability."""
+"""Base and contributions add up to the margin, its sigmoid is the probability."""
 answers = predict_with_reasons(small_rows.head(40), small_booster)
 assert isinstance(answers, list) and len(answers) == 40, "one dict per row"
-plain = all(type(answer[name]) is float for answer in answers for name in ("probability", "margin", "base"))
-assert plain and all(type(value) is float for value in answers[0]["contributions"].values()), (
-    "numbers must be Python floats: json.dumps refuses NumPy's"
+plain = all(
+    type(answer[name]) is float
+    for answer in answers
+    for name in ("probability", "margin", "base")
 )
+assert plain and all(
+    type(value) is float for value in answers[0]["contributions"].values()
+), "numbers must be Python floats: json.dumps refuses NumPy's"
 for answer in answers:
     total = answer["base"] + sum(answer["contributions"].values())
     assert np.isclose(total, answer["margin"], atol=1e-3), (
-        f"base and contributions add up to {total:.4f}, the margin is {answer['margin']:.4f}: both are log-odds"
+        f"base and contributions add up to {total:.4f}, the margin is"
+        f" {answer['margin']:.4f}: both are log-odds"
     )
-    assert np.isclose(answer["probability"], 1 / (1 + np.exp(-answer["margin"])), atol=1e-5), (
-        "the probability is the sigmoid of the margin"
-    )
+    assert np.isclose(
+        answer["probability"], 1 / (1 + np.exp(-answer["margin"])), atol=1e-5
+    ), "the probability is the sigmoid of the margin"
     assert set(answer["contributions"]) == set(small_rows.columns), (
-        f"one contribution per feature and no other, got {sorted(answer['contributions'])}"
+        "one contribution per feature and no other, got"
+        f" {sorted(answer['contributions'])}"
     )
     assert all(answer["contributions"][name] > 0 for name in answer["reasons"]), (
         "a reason raises the risk: its SHAP value is positive"
     )
 ### BEGIN HIDDEN TESTS
 rng = np.random.default_rng(9)
-shap_rows = pd.DataFrame(rng.normal(size=(600, 5)), columns=["e", "b", "a", "d", "c"]).mask(rng.random((600, 5)) < 0.05)
+shap_rows = pd.DataFrame(
+    rng.normal(size=(600, 5)), columns=["e", "b", "a", "d", "c"]
+).mask(rng.random((600, 5)) < 0.05)
 shap_label = (
-    shap_rows["e"].fillna(0) * shap_rows["b"].fillna(0) + shap_rows["a"].fillna(-1) + rng.normal(scale=0.3, size=600)
+    shap_rows["e"].fillna(0) * shap_rows["b"].fillna(0)
+    + shap_rows["a"].fillna(-1)
+    + rng.normal(scale=0.3, size=600)
 ) > 0.8
 shap_booster = xgb.train(
     {"objective": "binary:logistic", "max_depth": 4, "nthread": 1},
@@ -1229,7 +1632,10 @@ shap_booster = xgb.train(
     num_boost_round=30,
 )
 shap_matrix = xgb.DMatrix(shap_rows.head(60))
-exact, probabilities = shap_booster.predict(shap_matrix, pred_contribs=True), shap_booster.predict(shap_matrix)
+exact, probabilities = (
+    shap_booster.predict(shap_matrix, pred_contribs=True),
+    shap_booster.predict(shap_matrix),
+)
 given = shap_rows.copy()
 for change, same in {
     "as given": shap_rows,
@@ -1238,32 +1644,45 @@ for change, same in {
 }.items():
     for top in (2, 9):
         answers = predict_with_reasons(same.head(60), shap_booster, top)
-        for answer, values, probability in zip(answers, exact, probabilities, strict=True):
+        for answer, values, probability in zip(
+            answers, exact, probabilities, strict=True
+        ):
             want = dict(zip(shap_rows.columns, values[:-1].astype(float), strict=True))
             assert np.isclose(answer["probability"], probability, atol=1e-5), (
-                f"{change}: probability {answer['probability']:.4f}, the model says {probability:.4f}"
+                f"{change}: probability {answer['probability']:.4f}, the model says"
+                f" {probability:.4f}"
             )
             assert np.isclose(answer["base"], values[-1], atol=1e-4), (
                 f"{change}: base {answer['base']:.4f}, expected {values[-1]:.4f}"
             )
-            assert all(np.isclose(answer["contributions"][name], want[name], atol=1e-4) for name in want), (
-                f"{change}: contributions are not the SHAP values of these features"
-            )
-            assert np.isclose(answer["base"] + sum(answer["contributions"].values()), answer["margin"], atol=1e-3), (
-                f"{change}: they must add up to the margin"
-            )
-            ranked = sorted((name for name in want if want[name] > 0), key=want.get, reverse=True)[:top]
+            assert all(
+                np.isclose(answer["contributions"][name], want[name], atol=1e-4)
+                for name in want
+            ), f"{change}: contributions are not the SHAP values of these features"
+            assert np.isclose(
+                answer["base"] + sum(answer["contributions"].values()),
+                answer["margin"],
+                atol=1e-3,
+            ), f"{change}: they must add up to the margin"
+            ranked = sorted(
+                (name for name in want if want[name] > 0), key=want.get, reverse=True
+            )[:top]
             assert list(answer["reasons"]) == ranked, (
-                f"{change}, top={top}: reasons {answer['reasons']}, expected {ranked}: only features that raise the risk, the strongest first"
+                f"{change}, top={top}: reasons {answer['reasons']}, expected {ranked}:"
+                " only features that raise the risk, the strongest first"
             )
 assert shap_rows.equals(given), "rows were changed"
-assert len(predict_with_reasons(shap_rows.tail(1), shap_booster)) == 1, "a request of one row has one answer"
+assert len(predict_with_reasons(shap_rows.tail(1), shap_booster)) == 1, (
+    "a request of one row has one answer"
+)
 ### END HIDDEN TESTS
 
 # %%
 sample = test.sample(min(len(test), 1500), random_state=SEED)
 explained = predict_with_reasons(sample[FEATURES], booster)
-contributions = pd.DataFrame([answer["contributions"] for answer in explained])[FEATURES]
+contributions = pd.DataFrame([answer["contributions"] for answer in explained])[
+    FEATURES
+]
 ax = plots.shap_beeswarm(contributions.to_numpy(), sample[FEATURES])
 _ = ax.set_title(f"{len(sample):,} transactions of the test period")
 # %% [markdown]
@@ -1272,18 +1691,28 @@ _ = ax.set_title(f"{len(sample):,} transactions of the test period")
 # `src/inference.py` holds SageMaker's four functions and calls yours. `scoring.py` is written from your two functions and the schema, and imported in an empty namespace first: what only works because the notebook happens to know a name fails here and not in the container.
 
 # %%
-SCORING_HEAD = f"import json\nimport math\n\nimport numpy as np\nimport pandas as pd\nimport xgboost as xgb\n\nSCHEMA = {json.dumps(SCHEMA)}\n"
+SCORING_HEAD = (
+    "import json\nimport math\n\n"
+    "import numpy as np\nimport pandas as pd\nimport xgboost as xgb\n\n"
+    f"SCHEMA = {json.dumps(SCHEMA)}\n"
+)
 SCORING_HEAD = SCORING_HEAD.replace("true", "True").replace("false", "False")
 code = work / "code"
 shutil.copytree("src", code, ignore=shutil.ignore_patterns("train.py", "__pycache__"))
-sources = [inspect.getsource(function) for function in (parse_request, predict_with_reasons)]
+sources = [
+    inspect.getsource(function) for function in (parse_request, predict_with_reasons)
+]
 (code / "scoring.py").write_text("\n\n".join([SCORING_HEAD, *sources]))
 
 specification = importlib.util.spec_from_file_location("scoring", code / "scoring.py")
 scoring = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(scoring)
-request = json.dumps({"instances": json.loads(test[FEATURES].head(2).to_json(orient="records"))})
-scoring.predict_with_reasons(scoring.parse_request(request, "application/json", scoring.SCHEMA), booster)[0]["reasons"]
+request = json.dumps(
+    {"instances": json.loads(test[FEATURES].head(2).to_json(orient="records"))}
+)
+scoring.predict_with_reasons(
+    scoring.parse_request(request, "application/json", scoring.SCHEMA), booster
+)[0]["reasons"]
 
 # %%
 package = deployment.package_model(work / "model", code, work / "model.tar.gz")
@@ -1292,9 +1721,14 @@ endpoint = deployment.deploy_realtime(
     aws.name("xgb"),
     aws.image("xgboost"),
     aws.upload(package, "models/endpoint"),
-    environment={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+    environment={
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+    },
 )
-answer = json.loads(deployment.invoke(aws, endpoint, request, content_type="application/json"))
+answer = json.loads(
+    deployment.invoke(aws, endpoint, request, content_type="application/json")
+)
 pd.DataFrame(answer["predictions"])[["probability", "margin", "base", "reasons"]]
 
 # %% [markdown]
@@ -1307,16 +1741,18 @@ pd.DataFrame(answer["predictions"])[["probability", "margin", "base", "reasons"]
 def latency_report(trace: pd.DataFrame) -> dict[str, float]:
     """Latency percentiles and errors of a load test, as its clients experience them.
 
-    A request's latency runs from the moment for which it was scheduled to its answer. A failed request counts in the
-    percentiles as one that never answers: its latency is infinite. The p-th percentile is the smallest latency that at
-    least p % of all requests do not exceed (no interpolation).
+    A request's latency runs from the moment for which it was scheduled to its answer. A
+    failed request counts in the percentiles as one that never answers: its latency is
+    infinite. The p-th percentile is the smallest latency that at least p % of all
+    requests do not exceed (no interpolation).
 
     Args:
-        trace: one row per request in any order; columns scheduled, sent, done (seconds on one clock), ok (bool). It is
-            not changed.
+        trace: one row per request in any order; columns scheduled, sent, done (seconds
+            on one clock), ok (bool). It is not changed.
 
     Returns:
-        p50_ms and p99_ms (milliseconds, inf possible), error_rate (share of failed requests), all Python floats.
+        p50_ms and p99_ms (milliseconds, inf possible), error_rate (share of failed
+        requests), all Python floats.
 
     Raises:
         ValueError: trace is empty.
@@ -1325,7 +1761,11 @@ def latency_report(trace: pd.DataFrame) -> dict[str, float]:
     if trace.empty:
         raise ValueError("the trace holds no request")
     ok = trace["ok"].to_numpy(bool)
-    latency = np.sort(np.where(ok, (trace["done"] - trace["scheduled"]).to_numpy(float) * 1000, np.inf))
+    latency = np.sort(
+        np.where(
+            ok, (trace["done"] - trace["scheduled"]).to_numpy(float) * 1000, np.inf
+        )
+    )
     p50, p99 = (float(latency[-(-p * len(latency) // 100) - 1]) for p in (50, 99))
     return {"p50_ms": p50, "p99_ms": p99, "error_rate": float(np.mean(~ok))}
     ### END SOLUTION
@@ -1346,21 +1786,44 @@ latency_report(stall)
 """Latency starts at the schedule, and a failure never answers."""
 report = latency_report(stall)
 assert np.isclose(report["p50_ms"], 320), (
-    f"p50: expected 320 ms, got {report['p50_ms']}: sorted latencies from the schedule are 20, 320, 400 and inf, and half of the requests do not exceed 320"
+    f"p50: expected 320 ms, got {report['p50_ms']}: sorted latencies from the schedule"
+    " are 20, 320, 400 and inf, and half of the requests do not exceed 320"
 )
-assert report["p99_ms"] == np.inf, f"p99: one of four requests never answered, expected inf, got {report['p99_ms']}"
-assert np.isclose(report["error_rate"], 0.25), f"error_rate: expected 0.25, got {report['error_rate']}"
+assert report["p99_ms"] == np.inf, (
+    f"p99: one of four requests never answered, expected inf, got {report['p99_ms']}"
+)
+assert np.isclose(report["error_rate"], 0.25), (
+    f"error_rate: expected 0.25, got {report['error_rate']}"
+)
 ### BEGIN HIDDEN TESTS
-for seed, n, failed in ((1, 1000, 9), (2, 1000, 11), (3, 40, 0), (4, 7, 4), (5, 1, 0), (6, 250, 2)):
+for seed, n, failed in (
+    (1, 1000, 9),
+    (2, 1000, 11),
+    (3, 40, 0),
+    (4, 7, 4),
+    (5, 1, 0),
+    (6, 250, 2),
+):
     rng = np.random.default_rng(seed)
     scheduled = np.arange(n) * 0.01 + 50
     sent = scheduled + rng.exponential(0.2, n) * (rng.random(n) < 0.2)
     drawn = pd.DataFrame(
-        {"scheduled": scheduled, "sent": sent, "done": sent + rng.gamma(2, 0.01, n), "ok": rng.permutation(n) >= failed}
+        {
+            "scheduled": scheduled,
+            "sent": sent,
+            "done": sent + rng.gamma(2, 0.01, n),
+            "ok": rng.permutation(n) >= failed,
+        }
     )
-    latencies = sorted((row.done - row.scheduled) * 1000 if row.ok else np.inf for row in drawn.itertuples())
+    latencies = sorted(
+        (row.done - row.scheduled) * 1000 if row.ok else np.inf
+        for row in drawn.itertuples()
+    )
     want = {
-        f"p{p}_ms": next(value for i, value in enumerate(latencies) if (i + 1) * 100 >= p * n) for p in (50, 99)
+        f"p{p}_ms": next(
+            value for i, value in enumerate(latencies) if (i + 1) * 100 >= p * n
+        )
+        for p in (50, 99)
     } | {"error_rate": failed / n}
     given = drawn.copy()
     for change, same in {
@@ -1371,8 +1834,11 @@ for seed, n, failed in ((1, 1000, 9), (2, 1000, 11), (3, 40, 0), (4, 7, 4), (5, 
     }.items():
         got = latency_report(same)
         for name in want:
-            assert isinstance(got[name], float) and np.isclose(got[name], want[name], rtol=1e-6), (
-                f"{change}, {n} requests, {failed} failed: {name} is {got[name]}, expected {want[name]}"
+            assert isinstance(got[name], float) and np.isclose(
+                got[name], want[name], rtol=1e-6
+            ), (
+                f"{change}, {n} requests, {failed} failed: {name} is {got[name]},"
+                f" expected {want[name]}"
             )
     assert drawn.equals(given), "latency_report changed its argument"
 try:
@@ -1397,7 +1863,8 @@ def timed_request(scheduled: float, body: str) -> dict:
 
 n_requests, per_second = (240, 40) if aws.scale == "smoke" else (1000, 40)
 bodies = [
-    json.dumps({"instances": [row]}) for row in json.loads(test[FEATURES].head(n_requests).to_json(orient="records"))
+    json.dumps({"instances": [row]})
+    for row in json.loads(test[FEATURES].head(n_requests).to_json(orient="records"))
 ]
 for body in bodies[:20]:
     deployment.invoke(aws, endpoint, body, content_type="application/json")
@@ -1421,14 +1888,16 @@ _ = ax.set_title(f"{len(trace)} requests, {per_second} a second")
 
 # %%
 def model_latency(wanted: int, timeout: float = 180) -> dict[str, float]:
-    """ModelLatency of the endpoint in the hours of the trace, in ms, once `wanted` requests are counted."""
+    """The endpoint's ModelLatency in ms, once `wanted` requests are counted."""
     deadline = time.monotonic() + timeout
-    dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}]
+    variant = {"EndpointName": endpoint, "VariantName": "AllTraffic"}
     while True:
         points = aws.cloudwatch.get_metric_statistics(
             Namespace="AWS/SageMaker",
             MetricName="ModelLatency",
-            Dimensions=dimensions,
+            Dimensions=[
+                {"Name": key, "Value": value} for key, value in variant.items()
+            ],
             StartTime=(trace_started - pd.Timedelta("1h")).to_pydatetime(),
             EndTime=(pd.Timestamp.now("UTC") + pd.Timedelta("1h")).to_pydatetime(),
             Period=3600,
@@ -1436,35 +1905,56 @@ def model_latency(wanted: int, timeout: float = 180) -> dict[str, float]:
         )["Datapoints"]
         requests = sum(point["SampleCount"] for point in points)
         if requests >= wanted:
-            mean = sum(point["Sum"] for point in points) / requests
-            return {"requests": requests, "mean_ms": mean / 1000, "max_ms": max(p["Maximum"] for p in points) / 1000}
+            mean = sum(point["Sum"] for point in points) / requests / 1000
+            highest = max(point["Maximum"] for point in points) / 1000
+            return {"requests": requests, "mean_ms": mean, "max_ms": highest}
         if time.monotonic() > deadline:
-            raise TimeoutError(f"CloudWatch counted {requests:.0f} of {wanted} requests after {timeout:.0f} s")
+            counted = f"CloudWatch counted {requests:.0f} of {wanted} requests"
+            raise TimeoutError(f"{counted} after {timeout:.0f} s")
         time.sleep(aws.poll_seconds)
 
 
-from_sending = (trace["done"] - trace["sent"]) * 1000
-client = {"requests": len(trace), "mean_ms": from_sending.mean(), "max_ms": from_sending.max()}
-pd.DataFrame({"client, from sending": client, "CloudWatch ModelLatency": model_latency(len(trace))}).round(2)
+# %%
+sending = (trace["done"] - trace["sent"]) * 1000
+compared = {
+    "client, from sending": {
+        "requests": len(trace),
+        "mean_ms": sending.mean(),
+        "max_ms": sending.max(),
+    },
+    "CloudWatch ModelLatency": model_latency(len(trace)),
+}
+pd.DataFrame(compared).round(2)
 
 # %% nbgrader="test" grade_id="test_endpoint" points=2
-"""The endpoint answers as your functions do, refuses what the schema refuses, and was measured under load."""
-answer = json.loads(deployment.invoke(aws, endpoint, request, content_type="application/json"))["predictions"]
-local = predict_with_reasons(parse_request(request, "application/json", SCHEMA), booster)
+"""The endpoint answers as your functions do and was measured under load."""
+answer = json.loads(
+    deployment.invoke(aws, endpoint, request, content_type="application/json")
+)["predictions"]
+local = predict_with_reasons(
+    parse_request(request, "application/json", SCHEMA), booster
+)
 for remote, here in zip(answer, local, strict=True):
     assert np.isclose(remote["probability"], here["probability"], atol=1e-5), (
-        f"the endpoint says {remote['probability']}, your function {here['probability']}"
+        f"the endpoint says {remote['probability']}, your function"
+        f" {here['probability']}"
     )
-    assert np.isclose(remote["base"] + sum(remote["contributions"].values()), remote["margin"], atol=1e-3), (
-        "the endpoint's SHAP values must add up to its margin"
-    )
+    assert np.isclose(
+        remote["base"] + sum(remote["contributions"].values()),
+        remote["margin"],
+        atol=1e-3,
+    ), "the endpoint's SHAP values must add up to its margin"
 broken = json.loads(request)
 broken["instances"][0]["amount"] = "12"
 try:
-    deployment.invoke(aws, endpoint, json.dumps(broken), content_type="application/json")
+    deployment.invoke(
+        aws, endpoint, json.dumps(broken), content_type="application/json"
+    )
     raise AssertionError("the endpoint scored an amount that is a string")
 except aws.runtime.exceptions.ClientError as error:
-    assert "amount" in str(error), f"the error must name the column amount, it says: {error}"
+    assert "amount" in str(error), (
+        f"the error must name the column amount, it says: {error}"
+    )
 assert len(trace) >= 200 and trace["ok"].mean() > 0.99, (
     f"{(~trace['ok']).sum()} of {len(trace)} requests failed under load"
 )
@@ -1482,10 +1972,14 @@ expected = booster.predict(xgb.DMatrix(rows[booster.feature_names]))
 assert np.allclose([row["probability"] for row in answer], expected, atol=1e-4), (
     "probabilities of the endpoint differ from the trained model's"
 )
-test_ap = average_precision_score(test["fraud"], booster.predict(xgb.DMatrix(test[booster.feature_names])))
+test_ap = average_precision_score(
+    test["fraud"], booster.predict(xgb.DMatrix(test[booster.feature_names]))
+)
 prevalence = test["fraud"].mean()
 assert 3 * prevalence < test_ap < 0.95, (
-    f"average precision {test_ap:.3f} on the test period, prevalence {prevalence:.4f}: below three times the prevalence a feature is broken; above .95 one knows the future"
+    f"average precision {test_ap:.3f} on the test period, prevalence {prevalence:.4f}:"
+    " below three times the prevalence a feature is broken; above .95 one knows the"
+    " future"
 )
 ### END HIDDEN TESTS
 
@@ -1499,13 +1993,19 @@ final = booster.predict(xgb.DMatrix(test[booster.feature_names]))
 threshold = money["XGBoost"][0]
 alerted = final >= threshold
 paid = REVIEW_COST * alerted.sum() + test.loc[test["fraud"] & ~alerted, "amount"].sum()
-hindsight = minimum_cost_threshold(test["fraud"].to_numpy(), final, test["amount"].to_numpy(), REVIEW_COST)
+hindsight = minimum_cost_threshold(
+    test["fraud"].to_numpy(), final, test["amount"].to_numpy(), REVIEW_COST
+)
+auc = roc_auc_score(test["fraud"], final)
+ap = average_precision_score(test["fraud"], final)
+ranked = test.assign(score=final)[["day", "customer_id", "score", "fraud"]]
 print(
-    f"AUC {roc_auc_score(test['fraud'], final):.3f}, average precision {average_precision_score(test['fraud'], final):.3f}, "
-    f"card precision at {k}: {card_precision_at_k(test.assign(score=final)[['day', 'customer_id', 'score', 'fraud']], k):.3f}"
+    f"AUC {auc:.3f}, average precision {ap:.3f}, "
+    f"card precision at {k}: {card_precision_at_k(ranked, k):.3f}"
 )
 print(
-    f"cost without alerts {test.loc[test['fraud'], 'amount'].sum():,.0f}, at the frozen threshold {paid:,.0f}, with hindsight {hindsight[1]:,.0f}"
+    f"cost without alerts {test.loc[test['fraud'], 'amount'].sum():,.0f}, at the frozen"
+    f" threshold {paid:,.0f}, with hindsight {hindsight[1]:,.0f}"
 )
 
 # %% [markdown] nbgrader="manual" grade_id="design_question" points=5

@@ -1,4 +1,7 @@
-"""Reviews that the tests of audit must tell apart; `earns` is the partial credit of one that is partly right."""
+"""Reviews that the tests of audit must tell apart.
+
+`earns` is the partial credit of one that is partly right.
+"""
 
 SOLUTION = {
     2: "future",

@@ -7,12 +7,20 @@ from imblearn.pipeline import make_pipeline
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import StandardScaler
 
-COLUMNS = ["amount", "is_night", "customer_count_7d", "customer_mean_amount_7d", "terminal_risk_7d"]
+COLUMNS = [
+    "amount",
+    "is_night",
+    "customer_count_7d",
+    "customer_mean_amount_7d",
+    "terminal_risk_7d",
+]
 DAY = pd.Timedelta(days=1)
 
 
 def _forest():
-    return RandomForestClassifier(n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0)
+    return RandomForestClassifier(
+        n_estimators=30, min_samples_leaf=2, n_jobs=1, random_state=0
+    )
 
 
 def _fit_and_score(train, test, model, columns=COLUMNS):
@@ -21,18 +29,27 @@ def _fit_and_score(train, test, model, columns=COLUMNS):
 
 
 def _periods(cards, cut, delay_days):
-    return cards[cards["timestamp"] < cut - delay_days * DAY], cards[cards["timestamp"] >= cut]
+    return (
+        cards[cards["timestamp"] < cut - delay_days * DAY],
+        cards[cards["timestamp"] >= cut],
+    )
 
 
 def right_with_smote(cards, cut, delay_days=7):
     # scaling and resampling inside a pipeline, on training rows only
-    model = make_pipeline(StandardScaler(), SMOTE(sampling_strategy=0.1, random_state=0), _forest())
+    model = make_pipeline(
+        StandardScaler(), SMOTE(sampling_strategy=0.1, random_state=0), _forest()
+    )
     return _fit_and_score(*_periods(cards, cut, delay_days), model)
 
 
 def right_with_more_features(cards, cut, delay_days=7):
     # all published features, test rows in reverse order
-    columns = [name for name in cards if name.startswith(("amount", "is_", "customer_c", "customer_m", "terminal_"))]
+    columns = [
+        name
+        for name in cards
+        if name.startswith(("amount", "is_", "customer_c", "customer_m", "terminal_"))
+    ]
     columns = [name for name in columns if name != "terminal_id"]
     train, test = _periods(cards, cut, delay_days)
     return _fit_and_score(train, test.iloc[::-1], _forest(), columns)
@@ -52,7 +69,11 @@ def wrong_all_rows(cards, cut, delay_days=7):
 def wrong_future_feature(cards, cut, delay_days=7):
     # keeps the card's share of frauds over the whole time
     rate = cards.groupby("customer_id")["fraud"].transform("mean")
-    return _fit_and_score(*_periods(cards.assign(rate=rate), cut, delay_days), _forest(), [*COLUMNS, "rate"])
+    return _fit_and_score(
+        *_periods(cards.assign(rate=rate), cut, delay_days),
+        _forest(),
+        [*COLUMNS, "rate"],
+    )
 
 
 def wrong_scaler_on_all_rows(cards, cut, delay_days=7):
@@ -65,7 +86,11 @@ def wrong_scaler_on_all_rows(cards, cut, delay_days=7):
 
 def wrong_random_split(cards, cut, delay_days=7):
     # trains on a random three quarters of all rows
-    return _fit_and_score(cards.sample(frac=0.75, random_state=0), cards[cards["timestamp"] >= cut], _forest())
+    return _fit_and_score(
+        cards.sample(frac=0.75, random_state=0),
+        cards[cards["timestamp"] >= cut],
+        _forest(),
+    )
 
 
 def wrong_decisions(cards, cut, delay_days=7):
@@ -79,7 +104,11 @@ def wrong_not_reproducible(cards, cut, delay_days=7):
     # no seed: every run has another result
     train, test = _periods(cards, cut, delay_days)
     seed = int(np.random.default_rng().integers(1 << 30))
-    return _fit_and_score(train, test, RandomForestClassifier(n_estimators=30, random_state=seed, n_jobs=1))
+    return _fit_and_score(
+        train,
+        test,
+        RandomForestClassifier(n_estimators=30, random_state=seed, n_jobs=1),
+    )
 
 
 def wrong_index_lost(cards, cut, delay_days=7):

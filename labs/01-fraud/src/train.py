@@ -1,7 +1,7 @@
 """Trains the fraud model in AWS's XGBoost container, in script mode.
 
-Channels `train` and `validation` hold CSV files with a header: the label `fraud` (0 or 1) and the features. Writes
-model.json and metrics.json to the model's folder.
+Channels `train` and `validation` hold CSV files with a header: the label `fraud` (0 or
+1) and the features. Writes model.json and metrics.json to the model's folder.
 """
 
 import argparse
@@ -28,7 +28,10 @@ def read_channel(folder: str) -> pd.DataFrame:
         raise FileNotFoundError(f"the channel {folder} holds no .csv file")
     frame = pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
     if LABEL not in frame:
-        raise ValueError(f"the rows of {folder} lack the label {LABEL!r}: columns are {list(frame.columns)}")
+        raise ValueError(
+            f"the rows of {folder} lack the label {LABEL!r}: columns are"
+            f" {list(frame.columns)}"
+        )
     return frame
 
 
@@ -37,7 +40,9 @@ def matrix(frame: pd.DataFrame) -> xgb.DMatrix:
     return xgb.DMatrix(frame.drop(columns=LABEL), label=frame[LABEL])
 
 
-def train(train_rows: pd.DataFrame, validation_rows: pd.DataFrame, options: argparse.Namespace) -> tuple:
+def train(
+    train_rows: pd.DataFrame, validation_rows: pd.DataFrame, options: argparse.Namespace
+) -> tuple:
     """A booster of num_round trees, and its metrics on the validation rows."""
     parameters = {
         "objective": "binary:logistic",
@@ -59,12 +64,14 @@ def train(train_rows: pd.DataFrame, validation_rows: pd.DataFrame, options: argp
     score = booster.predict(validation)
     return booster, {
         "validation_auc": float(roc_auc_score(validation_rows[LABEL], score)),
-        "validation_average_precision": float(average_precision_score(validation_rows[LABEL], score)),
+        "validation_average_precision": float(
+            average_precision_score(validation_rows[LABEL], score)
+        ),
     }
 
 
 def parse_options() -> argparse.Namespace:
-    """Hyperparameters as SageMaker passes them, folders from its environment variables."""
+    """Hyperparameters as SageMaker passes them, folders from its environment."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--max_depth", type=int, default=4)
     parser.add_argument("--eta", type=float, default=0.1)
@@ -80,7 +87,9 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Read the channels, train, write the model and its metrics."""
     options = parse_options()
-    booster, metrics = train(read_channel(options.train), read_channel(options.validation), options)
+    booster, metrics = train(
+        read_channel(options.train), read_channel(options.validation), options
+    )
     folder = Path(options.model_dir)
     booster.save_model(folder / "model.json")
     (folder / "metrics.json").write_text(json.dumps(metrics))

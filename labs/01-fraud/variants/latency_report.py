@@ -12,7 +12,9 @@ def _check(trace):
 
 def _report(trace, latency, method="inverted_cdf"):
     latency = np.asarray(latency, float)
-    ranked = {f"p{p}_ms": float(np.percentile(latency, p, method=method)) for p in (50, 99)}
+    ranked = {
+        f"p{p}_ms": float(np.percentile(latency, p, method=method)) for p in (50, 99)
+    }
     return ranked | {"error_rate": float(1 - trace["ok"].mean())}
 
 
@@ -21,14 +23,19 @@ def right_by_counting(trace):
     _check(trace)
     latency = ((trace["done"] - trace["scheduled"]) * 1000).where(trace["ok"], math.inf)
     ranked = latency.sort_values().tolist()
-    report = {f"p{p}_ms": float(ranked[max(math.ceil(p * len(ranked) / 100), 1) - 1]) for p in (50, 99)}
+    report = {
+        f"p{p}_ms": float(ranked[max(math.ceil(p * len(ranked) / 100), 1) - 1])
+        for p in (50, 99)
+    }
     return report | {"error_rate": float((~trace["ok"]).sum() / len(trace))}
 
 
 def wrong_from_sending(trace):
     # coordinated omission: the clock starts when the request is at last sent
     _check(trace)
-    return _report(trace, ((trace["done"] - trace["sent"]) * 1000).where(trace["ok"], 1e300))
+    return _report(
+        trace, ((trace["done"] - trace["sent"]) * 1000).where(trace["ok"], 1e300)
+    )
 
 
 def wrong_leaves_failures_out(trace):
@@ -54,14 +61,24 @@ def wrong_interpolates(trace):
 def wrong_seconds(trace):
     # seconds under a name that says milliseconds
     _check(trace)
-    return _report(trace, (trace["done"] - trace["scheduled"]).where(trace["ok"], math.inf))
+    return _report(
+        trace, (trace["done"] - trace["scheduled"]).where(trace["ok"], math.inf)
+    )
 
 
 def wrong_rank_too_high(trace):
     # int(.99 n) as a zero-based index is one request too far
     _check(trace)
-    latency = ((trace["done"] - trace["scheduled"]) * 1000).where(trace["ok"], math.inf).sort_values().tolist()
-    report = {f"p{p}_ms": float(latency[min(int(p / 100 * len(latency)), len(latency) - 1)]) for p in (50, 99)}
+    latency = (
+        ((trace["done"] - trace["scheduled"]) * 1000)
+        .where(trace["ok"], math.inf)
+        .sort_values()
+        .tolist()
+    )
+    report = {
+        f"p{p}_ms": float(latency[min(int(p / 100 * len(latency)), len(latency) - 1)])
+        for p in (50, 99)
+    }
     return report | {"error_rate": float((~trace["ok"]).mean())}
 
 

@@ -11,34 +11,50 @@ def _check(fraud, score, amount):
 
 def _cost(threshold, fraud, score, amount, review_cost):
     alert = score >= threshold
-    return float(np.broadcast_to(review_cost, score.shape)[alert].sum() + amount[fraud & ~alert].sum())
+    return float(
+        np.broadcast_to(review_cost, score.shape)[alert].sum()
+        + amount[fraud & ~alert].sum()
+    )
 
 
 def _cheapest(candidates, fraud, score, amount, review_cost):
-    costs = [_cost(threshold, fraud, score, amount, review_cost) for threshold in candidates]
+    costs = [
+        _cost(threshold, fraud, score, amount, review_cost) for threshold in candidates
+    ]
     return float(candidates[int(np.argmin(costs))]), float(min(costs))
 
 
 def right_by_brute_force(fraud, score, amount, review_cost):
     # every distinct score and infinity, the highest first
     _check(fraud, score, amount)
-    return _cheapest([np.inf, *np.unique(score)[::-1]], fraud, score, amount, review_cost)
+    return _cheapest(
+        [np.inf, *np.unique(score)[::-1]], fraud, score, amount, review_cost
+    )
 
 
 def right_by_groups(fraud, score, amount, review_cost):
     # sums per distinct score, accumulated from the highest
     _check(fraud, score, amount)
     distinct, group = np.unique(score, return_inverse=True)
-    gain = np.bincount(group, weights=np.where(fraud, amount, 0.0) - review_cost, minlength=len(distinct))
+    gain = np.bincount(
+        group,
+        weights=np.where(fraud, amount, 0.0) - review_cost,
+        minlength=len(distinct),
+    )
     saved = np.concatenate([[0.0], np.cumsum(gain[::-1])])
     best = int(np.argmax(saved))
-    return float(np.append(np.inf, distinct[::-1])[best]), float(amount[fraud].sum() - saved[best])
+    return float(np.append(np.inf, distinct[::-1])[best]), float(
+        amount[fraud].sum() - saved[best]
+    )
 
 
 def wrong_grid(fraud, score, amount, review_cost):
-    # a hundred thresholds between 0 and 1: scores need not lie there, and the optimum falls between two points
+    # a hundred thresholds between 0 and 1: scores need not lie there, and the optimum
+    # falls between two points
     _check(fraud, score, amount)
-    return _cheapest([np.inf, *np.linspace(1, 0, 101)], fraud, score, amount, review_cost)
+    return _cheapest(
+        [np.inf, *np.linspace(1, 0, 101)], fraud, score, amount, review_cost
+    )
 
 
 def wrong_mean_amount(fraud, score, amount, review_cost):
@@ -60,7 +76,10 @@ def wrong_strictly_above(fraud, score, amount, review_cost):
     costs = []
     for threshold in candidates:
         alert = score > threshold
-        costs.append(np.broadcast_to(review_cost, score.shape)[alert].sum() + amount[fraud & ~alert].sum())
+        costs.append(
+            np.broadcast_to(review_cost, score.shape)[alert].sum()
+            + amount[fraud & ~alert].sum()
+        )
     return float(candidates[int(np.argmin(costs))]), float(min(costs))
 
 
@@ -107,5 +126,7 @@ def wrong_maximises_f1(fraud, score, amount, review_cost):
 def wrong_break_even_rule(fraud, score, amount, review_cost):
     # review cost over mean loss, as if scores were calibrated probabilities
     _check(fraud, score, amount)
-    threshold = float(np.mean(review_cost) / max(amount[fraud].mean() if fraud.any() else 1.0, 1e-9))
+    threshold = float(
+        np.mean(review_cost) / max(amount[fraud].mean() if fraud.any() else 1.0, 1e-9)
+    )
     return threshold, _cost(threshold, fraud, score, amount, review_cost)

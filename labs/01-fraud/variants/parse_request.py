@@ -15,7 +15,11 @@ def _instances(body, content_type):
     except ValueError as error:
         raise ValueError("the body is not JSON") from error
     rows = request.get("instances") if isinstance(request, dict) else None
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+    if (
+        not isinstance(rows, list)
+        or not rows
+        or not all(isinstance(row, dict) for row in rows)
+    ):
         raise ValueError("instances must be a list of at least one object")
     return rows
 
@@ -23,12 +27,17 @@ def _instances(body, content_type):
 def _same_columns(rows, schema):
     for row in rows:
         for column in set(row) ^ set(schema):
-            raise ValueError(f"{column} is missing or unknown: {sorted(set(row) ^ set(schema))}")
+            raise ValueError(
+                f"{column} is missing or unknown: {sorted(set(row) ^ set(schema))}"
+            )
 
 
 def _in_limits(frame, schema):
     for column, rule in schema.items():
-        outside = ~frame[column].between(rule["minimum"], rule["maximum"]) & frame[column].notna()
+        outside = (
+            ~frame[column].between(rule["minimum"], rule["maximum"])
+            & frame[column].notna()
+        )
         if outside.any() or (frame[column].isna().any() and not rule["nullable"]):
             raise ValueError(f"{column} is out of its limits or null")
     return frame
@@ -45,11 +54,15 @@ def right_by_columns(body, content_type, schema):
     for name, rule in schema.items():
         values = [row[name] for row in rows]
         for value in values:
-            if type(value) not in (int, float, type(None)) or (value is not None and not math.isfinite(value)):
+            if type(value) not in (int, float, type(None)) or (
+                value is not None and not math.isfinite(value)
+            ):
                 raise ValueError(f"{name}: {value!r} is no finite number")
             if value is None and not rule["nullable"]:
                 raise ValueError(f"{name} must not be null")
-        columns[name] = np.array([np.nan if value is None else value for value in values], dtype=float)
+        columns[name] = np.array(
+            [np.nan if value is None else value for value in values], dtype=float
+        )
     return _in_limits(pd.DataFrame(columns), schema)
 
 
@@ -75,7 +88,10 @@ def wrong_fills_missing_columns(body, content_type, schema):
 
 def wrong_ignores_unknown_columns(body, content_type, schema):
     # a misspelt column goes unnoticed
-    rows = [{name: row[name] for name in row if name in schema} for row in _instances(body, content_type)]
+    rows = [
+        {name: row[name] for name in row if name in schema}
+        for row in _instances(body, content_type)
+    ]
     return right_by_columns(json.dumps({"instances": rows}), content_type, schema)
 
 
@@ -85,7 +101,9 @@ def wrong_booleans_are_numbers(body, content_type, schema):
     _same_columns(rows, schema)
     for row in rows:
         for name, value in row.items():
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+            if value is not None and not (
+                isinstance(value, (int, float)) and math.isfinite(value)
+            ):
                 raise ValueError(f"{name}: {value!r} is no finite number")
     return _in_limits(pd.DataFrame(rows, columns=list(schema)).astype(float), schema)
 
@@ -99,7 +117,11 @@ def wrong_accepts_nan(body, content_type, schema):
             rule = schema[name]
             if value is None and rule["nullable"]:
                 continue
-            if type(value) not in (int, float) or value < rule["minimum"] or value > rule["maximum"]:
+            if (
+                type(value) not in (int, float)
+                or value < rule["minimum"]
+                or value > rule["maximum"]
+            ):
                 raise ValueError(f"{name}: {value!r} is out of its limits")
     return pd.DataFrame(rows, columns=list(schema)).astype(float)
 
@@ -108,7 +130,11 @@ def wrong_checks_the_first_row_only(body, content_type, schema):
     # the second row goes in unchecked
     rows = _instances(body, content_type)
     right_by_columns(json.dumps({"instances": rows[:1]}), content_type, schema)
-    return pd.DataFrame(rows, columns=list(schema)).apply(pd.to_numeric, errors="coerce").astype(float)
+    return (
+        pd.DataFrame(rows, columns=list(schema))
+        .apply(pd.to_numeric, errors="coerce")
+        .astype(float)
+    )
 
 
 def wrong_takes_any_content_type(body, content_type, schema):

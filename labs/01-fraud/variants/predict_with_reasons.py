@@ -8,10 +8,14 @@ import xgboost as xgb
 def _answers(names, probability, margin, base, values, top, rank=None):
     out = []
     for i in range(len(margin)):
-        contributions = {name: float(value) for name, value in zip(names, values[i], strict=True)}
+        contributions = {
+            name: float(value) for name, value in zip(names, values[i], strict=True)
+        }
         order = sorted(names, key=lambda name: -contributions[name])
         reasons = (
-            [name for name in order if contributions[name] > 0][:top] if rank is None else rank(contributions)[:top]
+            [name for name in order if contributions[name] > 0][:top]
+            if rank is None
+            else rank(contributions)[:top]
         )
         out.append(
             {
@@ -29,7 +33,13 @@ def _parts(rows, booster, **options):
     matrix = xgb.DMatrix(rows[booster.feature_names])
     values = booster.predict(matrix, pred_contribs=True, **options)
     margin = booster.predict(matrix, output_margin=True)
-    return booster.feature_names, booster.predict(matrix), margin, values[:, -1], values[:, :-1]
+    return (
+        booster.feature_names,
+        booster.predict(matrix),
+        margin,
+        values[:, -1],
+        values[:, :-1],
+    )
 
 
 def right_by_frame(rows, booster, top=3):
@@ -53,11 +63,19 @@ def wrong_saabas(rows, booster, top=3):
 
 
 def wrong_by_position(rows, booster, top=3):
-    # names are thrown away: columns in another order are scored as if they were in the model's
+    # names are thrown away: columns in another order are scored as if they were in the
+    # model's
     plain = xgb.DMatrix(rows.to_numpy(), feature_names=booster.feature_names)
     values = booster.predict(plain, pred_contribs=True)
     margin = booster.predict(plain, output_margin=True)
-    return _answers(booster.feature_names, booster.predict(plain), margin, values[:, -1], values[:, :-1], top)
+    return _answers(
+        booster.feature_names,
+        booster.predict(plain),
+        margin,
+        values[:, -1],
+        values[:, :-1],
+        top,
+    )
 
 
 def wrong_reasons_by_absolute_value(rows, booster, top=3):
@@ -72,7 +90,9 @@ def wrong_bias_is_a_feature(rows, booster, top=3):
     # the last column of pred_contribs is taken for a feature's
     names, probability, margin, base, values = _parts(rows, booster)
     with_bias = np.column_stack([values, base])
-    return _answers([*names, "bias"], probability, margin, np.zeros(len(margin)), with_bias, top)
+    return _answers(
+        [*names, "bias"], probability, margin, np.zeros(len(margin)), with_bias, top
+    )
 
 
 def wrong_margin_is_the_probability(rows, booster, top=3):
@@ -85,12 +105,22 @@ def wrong_scaled_to_the_probability(rows, booster, top=3):
     # contributions are rescaled until they add up to the probability
     names, probability, _, base, values = _parts(rows, booster)
     share = (probability - 0.5) / (base + values.sum(axis=1))
-    return _answers(names, probability, probability, np.full(len(rows), 0.5), values * share[:, None], top)
+    return _answers(
+        names,
+        probability,
+        probability,
+        np.full(len(rows), 0.5),
+        values * share[:, None],
+        top,
+    )
 
 
 def wrong_numpy_types(rows, booster, top=3):
     # np.float32 is not JSON: the endpoint fails at its first answer
-    return [{**answer, "margin": np.float32(answer["margin"])} for answer in right_by_frame(rows, booster, top)]
+    return [
+        {**answer, "margin": np.float32(answer["margin"])}
+        for answer in right_by_frame(rows, booster, top)
+    ]
 
 
 def wrong_always_three_reasons(rows, booster, top=3):

@@ -13,25 +13,36 @@ def _check(windows, delay_days):
         raise ValueError("delay_days must be at least 0 and windows at least 1")
 
 
-def _from_rows(transactions, windows, delay_days, customer_window, terminal_window, empty_mean=0.0):
+def _from_rows(
+    transactions, windows, delay_days, customer_window, terminal_window, empty_mean=0.0
+):
     """Features from two functions (age in days, w) -> rows that count."""
     _check(windows, delay_days)
     at = transactions["timestamp"].to_numpy()
-    columns = {name: transactions[name].to_numpy() for name in ("customer_id", "terminal_id", "amount", "fraud")}
+    columns = {
+        name: transactions[name].to_numpy()
+        for name in ("customer_id", "terminal_id", "amount", "fraud")
+    }
     out = []
     for i in range(len(transactions)):
         age = (at[i] - at) / np.timedelta64(1, "s") / 86_400
         card = columns["customer_id"] == columns["customer_id"][i]
         terminal = columns["terminal_id"] == columns["terminal_id"][i]
         earlier = age[card & (age > 0)]
-        values = {"customer_recency_hours": earlier.min() * 24 if len(earlier) else np.nan}
+        values = {
+            "customer_recency_hours": earlier.min() * 24 if len(earlier) else np.nan
+        }
         for w in windows:
             mine = card & customer_window(age, w)
             there = terminal & terminal_window(age, w)
             values[f"customer_count_{w}d"] = float(mine.sum())
-            values[f"customer_mean_amount_{w}d"] = columns["amount"][mine].mean() if mine.any() else empty_mean
+            values[f"customer_mean_amount_{w}d"] = (
+                columns["amount"][mine].mean() if mine.any() else empty_mean
+            )
             values[f"terminal_count_{w}d"] = float(there.sum())
-            values[f"terminal_risk_{w}d"] = columns["fraud"][there].mean() if there.any() else 0.0
+            values[f"terminal_risk_{w}d"] = (
+                columns["fraud"][there].mean() if there.any() else 0.0
+            )
         out.append(values)
     return pd.DataFrame(out, index=transactions.index)
 
@@ -51,7 +62,9 @@ def right_by_groups(transactions, windows=(1, 7, 30), delay_days=7):
     # one sorted array of times per card and per terminal, windows found by bisection
     _check(windows, delay_days)
     result = pd.DataFrame(index=transactions.index)
-    at_second = transactions["timestamp"].to_numpy().astype("datetime64[s]").astype("int64")
+    at_second = (
+        transactions["timestamp"].to_numpy().astype("datetime64[s]").astype("int64")
+    )
     seconds = pd.Series(at_second, transactions.index)
     for kind, value, names, delay in (
         ("customer_id", "amount", ("customer_count", "customer_mean_amount"), 0),
@@ -64,8 +77,12 @@ def right_by_groups(transactions, windows=(1, 7, 30), delay_days=7):
             for w in windows:
                 begin = np.searchsorted(at, at - (delay + w) * 86_400, side="left")
                 n = end - begin
-                mean = np.where(n > 0, (total[end] - total[begin]) / np.where(n > 0, n, 1), 0.0)
-                result.loc[at.index, [f"{names[0]}_{w}d", f"{names[1]}_{w}d"]] = np.column_stack([n, mean])
+                mean = np.where(
+                    n > 0, (total[end] - total[begin]) / np.where(n > 0, n, 1), 0.0
+                )
+                result.loc[at.index, [f"{names[0]}_{w}d", f"{names[1]}_{w}d"]] = (
+                    np.column_stack([n, mean])
+                )
             if kind == "customer_id":
                 last = np.where(end > 0, at.to_numpy()[end - 1], 0)
                 recency = np.where(end > 0, (at.to_numpy() - last) / 3600, np.nan)
@@ -74,7 +91,8 @@ def right_by_groups(transactions, windows=(1, 7, 30), delay_days=7):
 
 
 def wrong_published(transactions, windows=(1, 7, 30), delay_days=7):
-    # the Handbook's features: the current transaction is in the customer's window, the windows' ends are closed
+    # the Handbook's features: the current transaction is in the customer's window, the
+    # windows' ends are closed
     _check(windows, delay_days)
     strict = right_by_groups(transactions, windows, delay_days)
     published = fraud.handbook_features(transactions, delay_days, windows)
@@ -84,11 +102,16 @@ def wrong_published(transactions, windows=(1, 7, 30), delay_days=7):
 
 def wrong_no_label_delay(transactions, windows=(1, 7, 30), delay_days=7):
     # labels are used from the moment of the transaction on
-    return right_by_groups(transactions, windows, 0) if delay_days >= 0 else _check(windows, delay_days)
+    return (
+        right_by_groups(transactions, windows, 0)
+        if delay_days >= 0
+        else _check(windows, delay_days)
+    )
 
 
 def wrong_labels_of_the_delay(transactions, windows=(1, 7, 30), delay_days=7):
-    # the window is moved back, but its end stays now: labels of the last days are counted
+    # the window is moved back, but its end stays now: labels of the last days are
+    # counted
     return _from_rows(
         transactions,
         windows,
@@ -99,7 +122,8 @@ def wrong_labels_of_the_delay(transactions, windows=(1, 7, 30), delay_days=7):
 
 
 def wrong_window_not_moved(transactions, windows=(1, 7, 30), delay_days=7):
-    # only the labels wait: a window of w days up to now keeps nothing when w is below the delay
+    # only the labels wait: a window of w days up to now keeps nothing when w is below
+    # the delay
     return _from_rows(
         transactions,
         windows,
@@ -110,11 +134,16 @@ def wrong_window_not_moved(transactions, windows=(1, 7, 30), delay_days=7):
 
 
 def wrong_same_second_is_history(transactions, windows=(1, 7, 30), delay_days=7):
-    # pandas' rolling(closed="left") drops the current row only: an earlier row of the same second stays in
+    # pandas' rolling(closed="left") drops the current row only: an earlier row of the
+    # same second stays in
     good = right_by_groups(transactions, windows, delay_days)
     ordered = transactions.sort_values("timestamp", kind="stable")
     for w in windows:
-        rolled = ordered.set_index("timestamp").groupby("customer_id")["amount"].rolling(f"{w}D", closed="left")
+        rolled = (
+            ordered.set_index("timestamp")
+            .groupby("customer_id")["amount"]
+            .rolling(f"{w}D", closed="left")
+        )
         order = ordered.sort_values(["customer_id", "timestamp"], kind="stable").index
         counts = pd.Series(rolled.count().to_numpy(), index=order)
         means = pd.Series(rolled.mean().fillna(0).to_numpy(), index=order)
@@ -131,7 +160,9 @@ def wrong_calendar_days(transactions, windows=(1, 7, 30), delay_days=7):
 
 def wrong_returns_time_order(transactions, windows=(1, 7, 30), delay_days=7):
     # values are right, but rows come back sorted and with a new index
-    return right_by_groups(transactions.sort_values("timestamp"), windows, delay_days).reset_index(drop=True)
+    return right_by_groups(
+        transactions.sort_values("timestamp"), windows, delay_days
+    ).reset_index(drop=True)
 
 
 def wrong_fills_with_the_overall_mean(transactions, windows=(1, 7, 30), delay_days=7):
@@ -139,7 +170,9 @@ def wrong_fills_with_the_overall_mean(transactions, windows=(1, 7, 30), delay_da
     good = right_by_groups(transactions, windows, delay_days)
     for w in windows:
         no_history = good[f"customer_count_{w}d"] == 0
-        good.loc[no_history, f"customer_mean_amount_{w}d"] = transactions["amount"].mean()
+        good.loc[no_history, f"customer_mean_amount_{w}d"] = transactions[
+            "amount"
+        ].mean()
     return good
 
 

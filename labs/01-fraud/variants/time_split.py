@@ -21,11 +21,15 @@ def _periods(transactions, cut, train_days, delay_days, test_days):
 def right_by_loop(transactions, cut, train_days=7, delay_days=7, test_days=7):
     # walks through time and keeps the set of cards that are known
     train, test = _periods(transactions, cut, train_days, delay_days, test_days)
-    frauds = transactions[transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY)]
+    frauds = transactions[
+        transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY)
+    ]
     pending = sorted(zip(frauds["timestamp"], frauds["customer_id"], strict=True))
     known, keep, i = set(), [], 0
     for position, row in zip(
-        test.sort_values("timestamp").index, test.sort_values("timestamp").itertuples(), strict=True
+        test.sort_values("timestamp").index,
+        test.sort_values("timestamp").itertuples(),
+        strict=True,
     ):
         while i < len(pending) and pending[i][0] < row.timestamp - delay_days * DAY:
             known.add(pending[i][1])
@@ -39,12 +43,17 @@ def right_by_merge(transactions, cut, train_days=7, delay_days=7, test_days=7):
     # pairs every test transaction with every fraud of its card
     train, test = _periods(transactions, cut, train_days, delay_days, test_days)
     frauds = transactions.loc[
-        transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY), ["customer_id", "timestamp"]
+        transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY),
+        ["customer_id", "timestamp"],
     ]
     pairs = (
-        test.reset_index(drop=True).reset_index(names="row").merge(frauds, on="customer_id", suffixes=("", "_fraud"))
+        test.reset_index(drop=True)
+        .reset_index(names="row")
+        .merge(frauds, on="customer_id", suffixes=("", "_fraud"))
     )
-    known = pairs.loc[pairs["timestamp_fraud"] < pairs["timestamp"] - delay_days * DAY, "row"]
+    known = pairs.loc[
+        pairs["timestamp_fraud"] < pairs["timestamp"] - delay_days * DAY, "row"
+    ]
     return train, test[~pd.Series(range(len(test)), index=test.index).isin(known)]
 
 
@@ -58,7 +67,9 @@ def wrong_no_gap(transactions, cut, train_days=7, delay_days=7, test_days=7):
     # the test begins at the cut, when the last training labels are not known yet
     _periods(transactions, cut, train_days, delay_days, test_days)
     train, test = _periods(transactions, cut, train_days, 0, test_days)
-    known = transactions[transactions["fraud"] & (transactions["timestamp"] < cut)]["customer_id"]
+    known = transactions[transactions["fraud"] & (transactions["timestamp"] < cut)][
+        "customer_id"
+    ]
     return train, test[~test["customer_id"].isin(known)]
 
 
@@ -72,31 +83,51 @@ def wrong_published(transactions, cut, train_days=7, delay_days=7, test_days=7):
     _periods(transactions, cut, train_days, delay_days, test_days)
     first = cut.normalize() - train_days * DAY
     day = (transactions["timestamp"].dt.normalize() - first) // DAY
-    return fraud.handbook_split(transactions.assign(day=day), 0, train_days, delay_days, test_days)
+    return fraud.handbook_split(
+        transactions.assign(day=day), 0, train_days, delay_days, test_days
+    )
 
 
-def wrong_drops_cards_before_they_are_known(transactions, cut, train_days=7, delay_days=7, test_days=7):
-    # every card with a fraud before the transaction, also within the delay: uses labels that nobody has
+def wrong_drops_cards_before_they_are_known(
+    transactions, cut, train_days=7, delay_days=7, test_days=7
+):
+    # every card with a fraud before the transaction, also within the delay: uses labels
+    # that nobody has
     train, test = _periods(transactions, cut, train_days, delay_days, test_days)
-    frauds = transactions[transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY)]
+    frauds = transactions[
+        transactions["fraud"] & (transactions["timestamp"] >= cut - train_days * DAY)
+    ]
     first = test["customer_id"].map(frauds.groupby("customer_id")["timestamp"].min())
     return train, test[~(first < test["timestamp"])]
 
 
-def wrong_drops_only_cards_of_train(transactions, cut, train_days=7, delay_days=7, test_days=7):
+def wrong_drops_only_cards_of_train(
+    transactions, cut, train_days=7, delay_days=7, test_days=7
+):
     # knowledge stands still at the start of the test period
     train, test = _periods(transactions, cut, train_days, delay_days, test_days)
-    return train, test[~test["customer_id"].isin(train.loc[train["fraud"], "customer_id"])]
+    return (
+        train,
+        test[~test["customer_id"].isin(train.loc[train["fraud"], "customer_id"])],
+    )
 
 
-def wrong_drops_from_train_too(transactions, cut, train_days=7, delay_days=7, test_days=7):
+def wrong_drops_from_train_too(
+    transactions, cut, train_days=7, delay_days=7, test_days=7
+):
     # the training set loses the frauds it should learn from
     train, test = right_by_merge(transactions, cut, train_days, delay_days, test_days)
-    return train[~train["customer_id"].isin(train.loc[train["fraud"], "customer_id"])], test
+    return (
+        train[~train["customer_id"].isin(train.loc[train["fraud"], "customer_id"])],
+        test,
+    )
 
 
 def wrong_closed_ends(transactions, cut, train_days=7, delay_days=7, test_days=7):
     # Series.between includes both ends: a transaction at the cut is in train
     _periods(transactions, cut, train_days, delay_days, test_days)
     _, test = right_by_merge(transactions, cut, train_days, delay_days, test_days)
-    return transactions[transactions["timestamp"].between(cut - train_days * DAY, cut)], test
+    return (
+        transactions[transactions["timestamp"].between(cut - train_days * DAY, cut)],
+        test,
+    )

@@ -1,6 +1,7 @@
 """The endpoint's four functions, for AWS's XGBoost container.
 
-`scoring.py`, written by the lab, lies beside this file: the request's schema and the two functions behind the answer.
+`scoring.py`, written by the lab, lies beside this file: the request's schema and the
+two functions behind the answer.
 """
 
 import json
@@ -12,14 +13,14 @@ from scoring import SCHEMA, parse_request, predict_with_reasons
 
 
 def model_fn(model_dir: str) -> xgb.Booster:
-    """The trained booster, on one thread: requests run side by side, each is a few rows."""
+    """The trained booster, on one thread: small requests run side by side."""
     booster = xgb.Booster(model_file=str(Path(model_dir) / "model.json"))
     booster.set_param({"nthread": 1})
     return booster
 
 
 def input_fn(body: str | bytes, content_type: str) -> pd.DataFrame:
-    """The request's rows; a request that the schema refuses raises and is answered with an error."""
+    """The request's rows; what the schema refuses is answered with an error."""
     return parse_request(body, content_type, SCHEMA)
 
 
