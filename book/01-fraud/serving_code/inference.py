@@ -1,4 +1,4 @@
-"""Serves the fraud model: refuses rows that do not fit the schema, answers probabilities."""
+"""Serves the fraud model: refuses rows that miss the schema, answers probabilities."""
 
 import json
 from pathlib import Path
@@ -16,15 +16,18 @@ def model_fn(model_dir):
 
 
 def input_fn(body, content_type):
-    """Rows of numbers in the model's order of features, from {"rows": [{feature: number, ...}, ...]}."""
+    """Numbers in the model's order, from {"rows": [{feature: number, ...}, ...]}."""
     if content_type != "application/json":
         raise ValueError(f"content type must be application/json, got {content_type}")
     rows = json.loads(body)["rows"]
     for i, row in enumerate(rows):
-        missing, unknown = sorted(set(FEATURES) - set(row)), sorted(set(row) - set(FEATURES))
+        missing = sorted(set(FEATURES) - set(row))
+        unknown = sorted(set(row) - set(FEATURES))
         if missing or unknown:
             raise ValueError(f"row {i}: missing {missing}, unknown {unknown}")
-        if wrong := sorted(name for name, value in row.items() if not isinstance(value, (int, float))):
+        if wrong := sorted(
+            name for name, value in row.items() if not isinstance(value, (int, float))
+        ):
             raise ValueError(f"row {i}: not a number: {wrong}")
     return xgb.DMatrix([[row[name] for name in FEATURES] for row in rows])
 
@@ -36,4 +39,5 @@ def predict_fn(rows, booster):
 
 def output_fn(probability, accept):
     """The probabilities as JSON, and their media type."""
-    return json.dumps({"fraud": [round(float(p), 6) for p in probability]}), "application/json"
+    answer = {"fraud": [round(float(p), 6) for p in probability]}
+    return json.dumps(answer), "application/json"
