@@ -127,8 +127,8 @@ def environment(running: Running) -> dict[str, str]:
 
     A proxy that the environment names is kept away from the server. The SageMaker SDK gets its defaults, in
     `sagemaker-config.yaml` of the home folder: the bucket, the execution role of each kind of job, and no telemetry.
-    One call of the SDK reaches past all of them: `get_execution_role()` asks `https://sts.<region>.amazonaws.com`
-    whatever the environment says, so pass a role.
+    PYTHONPATH makes Python programs that start with it send to the server what a library sends to a public address of
+    AWS outright, as the SDK's `get_execution_role()` does; a program that already runs must pass a role instead.
     """
     config = running.home / "sagemaker-config.yaml"
     text = json.dumps(_SDK_CONFIG, indent=2)  # JSON is YAML
@@ -142,6 +142,7 @@ def environment(running: Running) -> dict[str, str]:
         "AWS_REGION": arns.REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
+        "PYTHONPATH": os.pathsep.join([_STARTUP, *_python_path()]),
         **_no_proxy(),
     }
 
@@ -159,7 +160,14 @@ _SDK_CONFIG = {
 }
 
 
+_STARTUP = str(Path(__file__).resolve().parent / "startup")
 _spawned: list[subprocess.Popen] = []
+
+
+def _python_path() -> list[str]:
+    """The caller's PYTHONPATH, without what `environment` adds to it."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [folder for folder in folders if folder and folder != _STARTUP]
 
 
 def _home(home: str | Path | None) -> Path:
@@ -251,7 +259,7 @@ def _server_environment() -> dict[str, str]:
     """The caller's environment, with this package importable, and without AWS settings and proxies."""
     root = str(Path(__file__).resolve().parents[2])
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAGEMAKER_"))}
-    paths = [root, *filter(None, [inherited.get("PYTHONPATH")])]
+    paths = [root, *_python_path()]
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return inherited | _no_proxy() | nothing | {"PYTHONPATH": os.pathsep.join(paths)}
 

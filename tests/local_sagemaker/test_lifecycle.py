@@ -145,6 +145,27 @@ def test_the_environment_is_all_that_a_program_needs(home):
     assert "assumed-role/CourseExecutionRole" in run(code, **environment)
 
 
+def test_public_addresses_of_aws_mean_the_server(home, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.own = 'ran'")
+    environment = local_sagemaker.environment(local_sagemaker.start(home))
+    environment["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    code = """
+import sys
+from sagemaker.core.helper.session_helper import Session, get_execution_role
+print(sys.own, get_execution_role(), Session().account_id())
+"""
+    words = run(code, **environment).split()
+    assert words[-3:] == ["ran", "arn:aws:iam::111122223333:role/CourseExecutionRole", "111122223333"]
+
+
+def test_the_python_path_of_the_caller_is_kept_once(home, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "own")
+    running = local_sagemaker.start(home)
+    monkeypatch.setenv("PYTHONPATH", local_sagemaker.environment(running)["PYTHONPATH"])
+    startup, *others = local_sagemaker.environment(running)["PYTHONPATH"].split(os.pathsep)
+    assert (startup.endswith("startup"), others) == (True, ["own"])
+
+
 def test_a_proxy_is_not_asked_for_the_server(home, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "intranet")

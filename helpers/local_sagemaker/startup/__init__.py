@@ -1,0 +1,1 @@
+"""On PYTHONPATH of the programs that `environment()` points at the server."""
