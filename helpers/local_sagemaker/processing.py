@@ -44,8 +44,9 @@ def create_processing_job(server: Server, request: dict) -> dict:
         "ProcessingJobStatus": "InProgress",
         "StoppingCondition": {"MaxRuntimeInSeconds": _DEFAULT_MAX_SECONDS} | request.get("StoppingCondition", {}),
     }
-    server.store.put(KIND, name, record)
-    server.add_tags(arn, request.get("Tags", []))
+    with server.store.transaction():
+        server.store.put(KIND, name, record)
+        server.add_tags(arn, request.get("Tags", []))
     job = Job(
         server,
         KIND,

@@ -19,8 +19,10 @@ def add(store: Store, arn: str, tags: list[dict]) -> None:
     """Adds tags, or changes the values of those that are there.
 
     Raises:
-        AwsError: the resource would have more than 50 tags.
+        AwsError: a key is AWS's own, or the resource would have more than 50 tags.
     """
+    if any(tag["Key"].lower().startswith("aws:") for tag in tags):
+        raise errors.validation("aws: prefixed tag key names are not allowed for external use.")
     with store.transaction() as connection:
         for tag in tags:
             connection.execute(

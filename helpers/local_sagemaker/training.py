@@ -79,8 +79,9 @@ def create_training_job(server: Server, request: dict) -> dict:
         "AlgorithmSpecification": algorithm | _built_in_metrics(request),
         "CreationTime": now,
     }
-    server.store.put(KIND, name, record)
-    server.add_tags(arn, request.get("Tags", []))
+    with server.store.transaction():
+        server.store.put(KIND, name, record)
+        server.add_tags(arn, request.get("Tags", []))
     job = Job(
         server,
         KIND,
@@ -131,7 +132,9 @@ def describe_training_job(server: Server, request: dict) -> dict:
 @operation("ListTrainingJobs")
 def list_training_jobs(server: Server, request: dict) -> dict:
     """One page of summaries."""
-    page = listing.page(server.store.list(KIND), request, "TrainingJobName", "TrainingJobStatus")
+    # No job here has a warm pool or a training plan.
+    found = [] if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & request.keys() else server.store.list(KIND)
+    page = listing.page(found, request, "TrainingJobName", "TrainingJobStatus")
     return listing.response("TrainingJobSummaries", *page)
 
 

@@ -345,6 +345,7 @@ def test_listing_filters_and_deleting_forgets(submit):
     name = submit.train(HyperParameters=submit.source(train_py=""))
     submit.trained(name)
     listed = submit.sm.list_training_jobs(NameContains=name, StatusEquals="Completed")["TrainingJobSummaries"]
+    assert submit.sm.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"] == []
     assert [summary["TrainingJobName"] for summary in listed] == [name]
     submit.sm.delete_training_job(TrainingJobName=name)
     assert refused(lambda: submit.sm.describe_training_job(TrainingJobName=name))[0] == "ValidationException"

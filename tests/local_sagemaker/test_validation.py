@@ -306,3 +306,10 @@ def test_every_pattern_of_the_model_is_understood():
 def test_unicode_classes_match_as_in_java(pattern, good, bad):
     assert model._pattern(pattern).fullmatch(good)
     assert not model._pattern(pattern).fullmatch(bad)
+
+
+def test_a_job_whose_tags_are_refused_is_not_there(sm, server, unique):
+    request = PROCESSING_JOB | {"ProcessingJobName": unique("job"), "Tags": [{"Key": "aws:owner", "Value": "me"}]}
+    code, message = call(server, "CreateProcessingJob", request)
+    assert (code, "aws: prefixed tag key names" in message) == ("ValidationException", True)
+    assert sm.list_processing_jobs(NameContains=request["ProcessingJobName"])["ProcessingJobSummaries"] == []
