@@ -278,6 +278,9 @@ def same_features(got, want, why):
     )
     for column in want:
         assert column in got, f"{why}: column {column} is missing"
+        assert pd.api.types.is_float_dtype(got[column]), (
+            f"{why}: {column} must be float, got {got[column].dtype}"
+        )
         assert np.allclose(
             got[column].astype(float),
             want[column],
@@ -289,6 +292,21 @@ def same_features(got, want, why):
 
 rows = history(seed=11)
 given = rows.copy()
+assert set(rolling_features(rows, (2,), 1)) == set(
+    brute_force(rows.head(1), (2,), 1)
+), "return the features only, not the columns of transactions"
+to_the_second = rows.assign(
+    timestamp=rows["timestamp"]
+    + pd.to_timedelta(np.arange(len(rows)) * 37 % 7200, unit="s")
+)
+for unit in ("s", "ns"):
+    same_features(
+        rolling_features(
+            to_the_second.astype({"timestamp": f"datetime64[{unit}]"}), (2, 10), 3
+        ),
+        brute_force(to_the_second, (2, 10), 3),
+        f"times to the second, as datetime64[{unit}]",
+    )
 for windows, delay_days in (((1, 7, 30), 7), ((2, 10), 3), ((3,), 0)):
     same_features(
         rolling_features(rows, windows, delay_days),
@@ -336,6 +354,11 @@ same_features(
     "later transactions must have no influence",
 )
 assert rows.equals(given), "rolling_features changed its argument: work on a copy"
+try:
+    rolling_features(rows, windows=(7, 0))
+    raise AssertionError("windows=(7, 0) must raise ValueError: every window counts")
+except ValueError:
+    pass
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -386,7 +409,7 @@ def time_split(
             [cut - train_days, t - delay_days).
 
     Raises:
-        ValueError: train or test would be empty.
+        ValueError: train, or test without the known cards, would be empty.
     """
     ### BEGIN SOLUTION
     day = pd.Timedelta(days=1)
@@ -568,6 +591,26 @@ for options in (
         want_test,
     ), "frauds whose label arrives after the test period must have no influence"
 assert rows.equals(given), "time_split changed its argument"
+for part in time_split(rows, **options):
+    source = rows.set_index("transaction_id").loc[part["transaction_id"]]
+    for column in source:
+        assert (
+            column in part
+            and (part[column].to_numpy() == source[column].to_numpy()).all()
+        ), f"keep every column of train and test as it is: {column} differs"
+known_card = calendar.iloc[[1, 3]].assign(
+    timestamp=pd.to_datetime(["2026-03-02 12:00", "2026-03-05 12:00"]), fraud=True
+)
+for why, bad, day in (
+    ("the transactions end at the cut, test", calendar, "2026-03-07"),
+    ("the transactions begin at the cut, train", calendar, "2026-02-28"),
+    ("test's only card is known to be compromised, test", known_card, "2026-03-03"),
+):
+    try:
+        time_split(bad, pd.Timestamp(day), train_days=2, delay_days=2, test_days=2)
+    except ValueError:
+        continue
+    raise AssertionError(f"{why} is empty: must raise ValueError")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -741,7 +784,7 @@ for k, want in {1: 1.0, 2: 1.0, 3: 2 / 3, 50: 2 / 3}.items():
         f"three cards with equal scores, k={k}: expected {want:.3f}, got {got}. Ties"
         " are opened by customer_id; a card's label comes from any of its rows"
     )
-for bad_k, bad in ((0, two_days), (1, two_days.iloc[:0])):
+for bad_k, bad in ((0, two_days), (-1, two_days), (1, two_days.iloc[:0])):
     try:
         card_precision_at_k(bad, bad_k)
     except ValueError:
@@ -952,13 +995,19 @@ for n, levels, share in (
         assert in_cents[0] == threshold and np.isclose(in_cents[1], cost * 100), (
             "costs in cents: same threshold, 100 times the cost"
         )
-for bad in (([], [], []), ([True], [0.2, 0.3], [1.0, 2.0])):
+for *bad, bad_cost in (
+    ([], [], [], 1.0),
+    ([True], [0.2, 0.3], [1.0, 2.0], 1.0),
+    ([True, False], [0.2, 0.3], [1.0], 1.0),
+    ([True, False], [0.2, 0.3], [1.0, 2.0], np.ones(3)),
+):
     try:
-        minimum_cost_threshold(*(np.array(values) for values in bad), 1.0)
+        minimum_cost_threshold(*(np.array(values) for values in bad), bad_cost)
     except ValueError:
         continue
     raise AssertionError(
-        "no rows, or arrays of different lengths, must raise ValueError"
+        "no rows, or arrays of different lengths, review costs included, must raise"
+        " ValueError"
     )
 ### END HIDDEN TESTS
 
@@ -1138,6 +1187,23 @@ assert all(
     np.array_equal(a, b)
     for a, b in zip(given, (toy_features, toy_fraud, toy_fold), strict=True)
 ), "the arrays were changed"
+renamed = smote_out_of_fold(toy_features, toy_fraud, toy_fold * 10 + 7)
+assert (
+    np.isfinite(renamed.to_numpy(float)).all()
+    and abs(renamed["raw"].mean() - toy["raw"].mean()) < 0.05
+), "folds numbered 7, 17 and 27 are folds too: take the numbers that fold holds"
+few, many = (
+    smote_out_of_fold(toy_features, toy_fraud, toy_fold, ratio=ratio)
+    for ratio in (0.2, 1.0)
+)
+assert many["raw"].mean() > few["raw"].mean() + 0.05, (
+    f"mean raw probability {few['raw'].mean():.3f} at ratio .2 and"
+    f" {many['raw'].mean():.3f} at ratio 1: is ratio used?"
+)
+assert abs(many["calibrated"].mean() / toy_fraud.mean() - 1) < 0.2, (
+    f"ratio 1: mean calibrated probability {many['calibrated'].mean():.3f}, prevalence"
+    f" {toy_fraud.mean():.3f}"
+)
 cards = fraud.handbook_features(fraud.simulate(300, 600, 60, seed=4)).query("day >= 38")
 cards = cards[cards["fraud"] | (cards["transaction_id"] % 2 == 0)]
 y = cards["fraud"].to_numpy()
@@ -1348,7 +1414,7 @@ def parse_request(
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float)
-                or not math.isfinite(value)
+                or not -math.inf < value < math.inf
             ):
                 raise ValueError(
                     f"instances[{number}].{column} must be a finite number, got"
@@ -1499,6 +1565,18 @@ refused(
     content_type="text/csv",
     schema=wide,
 )
+refused(
+    json.dumps({"instances": good}),
+    "application/jsonlines is another media type",
+    content_type="application/jsonlines",
+    schema=wide,
+)
+refused(
+    json.dumps({"instances": [good[0], {**good[1], "extra_column": 1}]}),
+    "an unknown column in the second row",
+    "extra_column",
+    schema=wide,
+)
 for body in (
     '{"instances": []}',
     "[]",
@@ -1599,7 +1677,7 @@ plain = all(
 )
 assert plain and all(
     type(value) is float for value in answers[0]["contributions"].values()
-), "numbers must be Python floats: json.dumps refuses NumPy's"
+), "numbers must be Python floats, not NumPy's: json.dumps refuses np.float32"
 for answer in answers:
     total = answer["base"] + sum(answer["contributions"].values())
     assert np.isclose(total, answer["margin"], atol=1e-3), (
@@ -1644,6 +1722,10 @@ for change, same in {
 }.items():
     for top in (2, 9):
         answers = predict_with_reasons(same.head(60), shap_booster, top)
+        try:
+            json.dumps(answers)
+        except TypeError as error:
+            raise AssertionError(f"json.dumps refuses the answer: {error}") from error
         for answer, values, probability in zip(
             answers, exact, probabilities, strict=True
         ):

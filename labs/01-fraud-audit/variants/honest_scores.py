@@ -114,3 +114,26 @@ def wrong_not_reproducible(cards, cut, delay_days=7):
 def wrong_index_lost(cards, cut, delay_days=7):
     # scores come back numbered from 0: they join to other transactions
     return right_with_smote(cards, cut, delay_days).reset_index(drop=True)
+
+
+def wrong_delay_is_always_a_week(cards, cut, delay_days=7):
+    # right until somebody's labels take longer
+    return _fit_and_score(*_periods(cards, cut, 7), _forest())
+
+
+def wrong_cut_is_the_example(cards, cut, delay_days=7):
+    # a variable of the notebook in the place of the argument
+    return _fit_and_score(
+        *_periods(cards, pd.Timestamp("2026-02-12"), delay_days), _forest()
+    )
+
+
+def right_with_a_larger_forest(cards, cut, delay_days=7):
+    # other settings of the same learner
+    model = RandomForestClassifier(80, min_samples_leaf=5, random_state=3)
+    return _fit_and_score(*_periods(cards, cut, delay_days), model)
+
+
+def wrong_ranks_by_amount(cards, cut, delay_days=7):
+    # no model at all: reaches the floor and learns nothing
+    return cards.loc[cards["timestamp"] >= cut, "amount"].astype(float)

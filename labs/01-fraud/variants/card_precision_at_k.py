@@ -125,3 +125,10 @@ def wrong_accepts_anything(scored, k):
     # no check of the arguments: an empty frame gives nan
     k = max(k, 1)
     return right_by_first_row(scored, k) if len(scored) else float("nan")
+
+
+def wrong_refuses_only_zero(scored, k):
+    # -1 is truthy
+    if not k or scored.empty:
+        raise ValueError("k must not be 0 and scored not empty")
+    return right_by_loop(scored, abs(k))

@@ -130,3 +130,19 @@ def wrong_break_even_rule(fraud, score, amount, review_cost):
         np.mean(review_cost) / max(amount[fraud].mean() if fraud.any() else 1.0, 1e-9)
     )
     return threshold, _cost(threshold, fraud, score, amount, review_cost)
+
+
+def wrong_amounts_of_any_length(fraud, score, amount, review_cost):
+    # only labels and scores are compared
+    if not len(score) or len(fraud) != len(score):
+        raise ValueError("labels and scores must be of one length above 0")
+    amount = np.resize(amount, len(score))
+    return right_by_brute_force(fraud, score, amount, review_cost)
+
+
+def wrong_review_costs_of_any_length(fraud, score, amount, review_cost):
+    # the costs are cut to the scores' length
+    _check(fraud, score, amount)
+    if np.ndim(review_cost):
+        review_cost = np.asarray(review_cost)[: len(score)]
+    return right_by_brute_force(fraud, score, amount, review_cost)

@@ -147,3 +147,18 @@ def wrong_exact_content_type(body, content_type, schema):
     if content_type != "application/json":
         raise ValueError(f"content type {content_type!r}")
     return right_by_columns(body, content_type, schema)
+
+
+def wrong_prefix_of_the_content_type(body, content_type, schema):
+    # application/jsonlines begins with the same letters
+    if content_type.lower().startswith("application/json"):
+        content_type = "application/json"
+    return right_by_columns(body, content_type, schema)
+
+
+def wrong_unknown_columns_of_later_rows(body, content_type, schema):
+    # compares the first row with the schema, and picks from the others
+    first, *others = _instances(body, content_type)
+    picked = [{name: row[name] for name in schema if name in row} for row in others]
+    body = json.dumps({"instances": [first, *picked]})
+    return right_by_columns(body, "application/json", schema)

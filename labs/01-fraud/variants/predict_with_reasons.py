@@ -1,6 +1,7 @@
 """Answers that the tests of predict_with_reasons must tell apart."""
 
 import numpy as np
+import pandas as pd
 import shap
 import xgboost as xgb
 
@@ -126,3 +127,9 @@ def wrong_numpy_types(rows, booster, top=3):
 def wrong_always_three_reasons(rows, booster, top=3):
     # top is ignored
     return right_by_frame(rows, booster, 3)
+
+
+def wrong_reasons_no_json(rows, booster, top=3):
+    # an index of names looks like a list and is not written as one
+    answers = right_by_frame(rows, booster, top)
+    return [{**answer, "reasons": pd.Index(answer["reasons"])} for answer in answers]

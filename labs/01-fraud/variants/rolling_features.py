@@ -181,3 +181,34 @@ def wrong_changes_its_argument(transactions, windows=(1, 7, 30), delay_days=7):
     good = right_by_groups(transactions, windows, delay_days)
     transactions["hour"] = transactions["timestamp"].dt.hour
     return good
+
+
+def wrong_recency_in_whole_hours(transactions, windows=(1, 7, 30), delay_days=7):
+    # right for every payment made on the hour
+    table = right_by_groups(transactions, windows, delay_days)
+    return table.assign(customer_recency_hours=table["customer_recency_hours"] // 1)
+
+
+def wrong_takes_any_time_for_seconds(transactions, windows=(1, 7, 30), delay_days=7):
+    # the integers behind datetime64[ns] are not seconds
+    seconds = transactions["timestamp"].to_numpy().astype(np.int64)
+    stamps = pd.Series(seconds - seconds.min(), index=transactions.index)
+    times = pd.Timestamp("2026-01-01") + pd.to_timedelta(stamps % 10**9, unit="s")
+    return right_by_groups(transactions.assign(timestamp=times), windows, delay_days)
+
+
+def wrong_counts_are_integers(transactions, windows=(1, 7, 30), delay_days=7):
+    # the docstring promises floats
+    table = right_by_groups(transactions, windows, delay_days)
+    return table.astype({name: int for name in table if "count" in name})
+
+
+def wrong_joined_to_its_argument(transactions, windows=(1, 7, 30), delay_days=7):
+    # labels and ids come back among the features
+    return transactions.join(right_by_groups(transactions, windows, delay_days))
+
+
+def wrong_checks_the_first_window(transactions, windows=(1, 7, 30), delay_days=7):
+    _check(windows[:1], delay_days)
+    allowed = tuple(w for w in windows if w >= 1)
+    return right_by_groups(transactions, allowed, delay_days)

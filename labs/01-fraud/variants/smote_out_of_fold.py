@@ -216,3 +216,25 @@ def wrong_not_recalibrated(features, fraud, fold, ratio=0.5, seed=0):
     # the resampled model's probabilities twice
     result = right_by_prior_correction(features, fraud, fold, ratio, seed)
     return result.assign(calibrated=result["raw"])
+
+
+def right_with_isotonic(features, fraud, fold, ratio=0.5, seed=0):
+    # a weaker penalty, and steps instead of a sigmoid
+    def model():
+        return _pipeline(ratio, seed, LogisticRegression(C=0.1, max_iter=500))
+
+    return _by_fold(
+        features, fraud, fold, model, lambda: _calibrated(model(), seed, "isotonic")
+    )
+
+
+def wrong_ignores_the_ratio(features, fraud, fold, ratio=0.5, seed=0):
+    # SMOTE is balanced whatever is asked for
+    return right_by_holdout(features, fraud, fold, 0.5, seed)
+
+
+def wrong_counts_the_folds(features, fraud, fold, ratio=0.5, seed=0):
+    # takes for granted that folds are numbered from 0
+    known = np.isin(fold, np.arange(len(np.unique(fold))))
+    result = right_by_holdout(features, fraud, fold, ratio, seed)
+    return result.where(pd.Series(known, index=result.index))

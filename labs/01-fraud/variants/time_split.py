@@ -36,6 +36,8 @@ def right_by_loop(transactions, cut, train_days=7, delay_days=7, test_days=7):
             i += 1
         if row.customer_id not in known:
             keep.append(position)
+    if not keep:
+        raise ValueError("every card of the test period is known")
     return train, test.loc[keep]
 
 
@@ -54,7 +56,10 @@ def right_by_merge(transactions, cut, train_days=7, delay_days=7, test_days=7):
     known = pairs.loc[
         pairs["timestamp_fraud"] < pairs["timestamp"] - delay_days * DAY, "row"
     ]
-    return train, test[~pd.Series(range(len(test)), index=test.index).isin(known)]
+    test = test[~pd.Series(range(len(test)), index=test.index).isin(known)]
+    if test.empty:
+        raise ValueError("every card of the test period is known")
+    return train, test
 
 
 def wrong_random(transactions, cut, train_days=7, delay_days=7, test_days=7):
@@ -131,3 +136,36 @@ def wrong_closed_ends(transactions, cut, train_days=7, delay_days=7, test_days=7
         transactions[transactions["timestamp"].between(cut - train_days * DAY, cut)],
         test,
     )
+
+
+def wrong_checks_the_train_period_only(
+    transactions, cut, train_days=7, delay_days=7, test_days=7
+):
+    # an evaluation on no rows at all goes through
+    begin = cut - train_days * DAY
+    if not transactions["timestamp"].between(begin, cut, inclusive="left").any():
+        raise ValueError("train is empty")
+    try:
+        return right_by_loop(transactions, cut, train_days, delay_days, test_days)
+    except ValueError:
+        train = transactions[
+            transactions["timestamp"].between(begin, cut, inclusive="left")
+        ]
+        return train, transactions.iloc[:0]
+
+
+def wrong_checks_before_the_cards_leave(
+    transactions, cut, train_days=7, delay_days=7, test_days=7
+):
+    # the period has rows, the test set has none
+    train, test = _periods(transactions, cut, train_days, delay_days, test_days)
+    try:
+        return right_by_loop(transactions, cut, train_days, delay_days, test_days)
+    except ValueError:
+        return train, test.iloc[:0]
+
+
+def wrong_loses_columns(transactions, cut, train_days=7, delay_days=7, test_days=7):
+    # train keeps what the split itself needs
+    train, test = right_by_loop(transactions, cut, train_days, delay_days, test_days)
+    return train[["transaction_id", "timestamp", "customer_id", "fraud"]], test
