@@ -175,8 +175,8 @@ def honest_scores(
 
     Returns:
         Scores of the rows with timestamp >= cut, higher is riskier, float, indexed as
-        in cards. The same arguments give the same scores. Average precision of at
-        least .25 is asked of simulated cards of the example's size.
+        in cards. The same arguments give the same scores. A mean average precision of
+        at least .25 is asked over simulated cards of the example's size.
     """
     ### BEGIN SOLUTION
     columns = [
@@ -268,17 +268,19 @@ assert np.allclose(got[kept], scores[kept]), (
     "one later transaction must not influence the scores of others: is a scaler fitted"
     " on all rows?"
 )
+reached = []
 for seed in (4, 6):
     drawn = fraud.handbook_features(fraud.simulate(200, 400, 60, seed=seed))
     label = drawn.loc[drawn["timestamp"] >= cut, "fraud"]
     ap = average_precision_score(label, honest_scores(drawn, cut).reindex(label.index))
-    assert ap > 0.25, (
-        f"average precision {ap:.3f}: the forest of the solution reaches .5"
-    )
     assert ap < 0.90, (
         f"average precision {ap:.3f} is too good to be true: what does the model know"
         " of the test period?"
     )
+    reached.append(ap)
+assert np.mean(reached) > 0.25, (
+    f"mean average precision {np.mean(reached):.3f}: the solution's forest reaches .5"
+)
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -137,3 +137,11 @@ def right_with_a_larger_forest(cards, cut, delay_days=7):
 def wrong_ranks_by_amount(cards, cut, delay_days=7):
     # no model at all: reaches the floor and learns nothing
     return cards.loc[cards["timestamp"] >= cut, "amount"].astype(float)
+
+
+def right_with_a_shallow_balanced_forest(cards, cut, delay_days=7):
+    # honest and weaker: one draw alone falls below the floor, the mean does not
+    model = RandomForestClassifier(
+        80, max_depth=8, class_weight="balanced", random_state=0
+    )
+    return _fit_and_score(*_periods(cards, cut, delay_days), model)
