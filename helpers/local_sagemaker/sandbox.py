@@ -35,7 +35,7 @@ _launcher = ThreadPoolExecutor(1, thread_name_prefix="launcher")
 
 _UNSHARE_SCRIPT = r"""
 set -e
-stage=$1 ml=$2 cwd=$3 hosts=$4; shift 4
+stage=$1 ml=$2 cwd=$3 hosts=$4 user=$5 group=$6; shift 6
 mount -t tmpfs tmpfs "$stage"
 for entry in /opt/* /opt/.[!.]*; do
     [ "$entry" = /opt/ml ] && continue
@@ -50,7 +50,8 @@ mount --rbind "$stage" /opt
 mount -t proc proc /proc
 cd "$cwd"
 code=0
-"$@" || code=$?
+# Mounting takes a root of its own; the job has the caller's user, whom tar and others do not take for root.
+unshare --user --map-user="$user" --map-group="$group" "$@" || code=$?
 exit $code
 """
 
@@ -236,7 +237,7 @@ def _wrap(
             *("setpriv", "--pdeathsig", "KILL"),
             *("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"),
             *("/bin/sh", "-c", _UNSHARE_SCRIPT, "sandbox", str(stage), str(ml_root), cwd, str(hosts or "")),
-            *argv,
+            *(str(os.getuid()), str(os.getgid()), *argv),
         ]
     contained = ["--unshare-pid", "--proc", "/proc"] if bound.contained else []
     hosts_bind = ["--ro-bind", str(hosts), "/etc/hosts"] if hosts else []

@@ -1,6 +1,7 @@
 """What stands around a job's process: bindings, rewriting, overlays, archives, image names, failure texts."""
 
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -36,6 +37,24 @@ def test_a_process_sees_its_folder_in_files_arguments_environment_and_cwd(ml_roo
     done = run(ml_root, ["sh", "/opt/ml/code/show.sh"], WHERE="/opt/ml/model")
     root = ml_root if sandbox.binding().way == "rewrite" else "/opt/ml"
     assert done.stdout.splitlines() == ["bound", f"{root}/model", f"{root}/code"]
+
+
+@pytest.mark.parametrize("way", ["bwrap", "unshare", "rewrite"])
+def test_a_process_has_the_callers_user(ml_root, way):
+    code = f"""
+import pathlib, subprocess, sys
+from helpers.local_sagemaker import sandbox
+root = pathlib.Path({str(ml_root)!r})
+clean = sandbox.clean_environment("http://127.0.0.1:1", "us-east-1", pathlib.Path(sys.executable), root)
+process = sandbox.launch(["id", "-u"], root, clean, stdout=subprocess.PIPE, cwd="/opt/ml/code")
+print(process.communicate(timeout=60)[0].decode())
+"""
+    as_user = ["unshare", "--user", "--map-user=1234", "--map-group=1234"]
+    environment = os.environ | {"LOCAL_SAGEMAKER_BIND": way}
+    done = subprocess.run(
+        [*as_user, sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.stdout.split() == ["1234"], done.stderr
 
 
 def test_the_environment_of_the_server_is_not_inherited(ml_root, monkeypatch):
