@@ -88,7 +88,7 @@ def delete_lab(aws: SageMakerHelper) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [{"kind": r.kind, "name": r.name, "billed": r.billed} for r in resources]
     prefix = f"course/{aws.lab}/"
     if count := _delete_objects(aws, prefix):
-        rows.append({"kind": f"{count} S3 objects", "name": f"s3://{aws.bucket}/{prefix}", "billed": True})
+        rows.append({"kind": "S3 objects", "name": f"{count} below s3://{aws.bucket}/{prefix}", "billed": True})
     return pd.DataFrame(rows, columns=["kind", "name", "billed"])
 
 

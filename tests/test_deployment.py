@@ -65,7 +65,7 @@ def test_a_model_is_deployed_answers_and_is_deleted_with_all_it_needed(aws, part
     assert deployment.invoke(aws, endpoint, "2", content_type="text/plain") == b"6.0"
     assert {r.kind for r in cleanup.find(aws)} == {"endpoint", "endpoint config", "model"}
     deleted = cleanup.delete_lab(aws)
-    assert set(deleted["kind"]) == {"endpoint", "endpoint config", "model", "1 S3 objects"}
+    assert set(deleted["kind"]) == {"endpoint", "endpoint config", "model", "S3 objects"}
     assert cleanup.find(aws) == []
 
 

@@ -7,7 +7,7 @@
 # %% [markdown]
 # # Audit: a fraud notebook that reports an AUC of 1
 #
-# A colleague asks for your approval. The notebook runs, its figures are excellent, and it is due in production on Monday. Each of its faults was found in notebooks that teach how to use Amazon SageMaker.
+# A colleague asks for your approval. The notebook runs, its figures are excellent, and it is due in production on Monday. Each of its faults is of a kind that passes review because the figures look good.
 #
 # You list the faulty lines and say what kind of fault each one is; then you evaluate the same model honestly. About 40 minutes, 10 points, all graded by tests.
 

@@ -2112,7 +2112,7 @@ print(
 # %% [markdown]
 # ## Clean up
 #
-# An endpoint is billed for every hour it exists. The cell prices what ran, and deletes everything that this lab made.
+# An endpoint is billed for every second it exists. The cell prices what ran, and deletes everything that this lab made.
 
 # %% tags=["cleanup"]
 priced = costs.estimate(aws.ledger)
