@@ -19,6 +19,7 @@ from aiohttp import web
 
 from helpers.local_sagemaker import (
     arns,
+    data_capture,
     endpoint_configs,
     endpoints,
     errors,
@@ -30,6 +31,7 @@ from helpers.local_sagemaker import (
     processing,
     tags,
     training,
+    transform,
 )
 from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.state import Store
@@ -45,8 +47,8 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training)
-_WITH_LIFE_CYCLE = (metrics, jobs, endpoints)
+OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training, transform)
+_WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
@@ -66,6 +68,7 @@ class Server:
     jobs: jobs.JobRunner
     fleet: endpoints.Fleet
     invocation_metrics: metrics.InvocationMetrics
+    data_capture: data_capture.DataCapture
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

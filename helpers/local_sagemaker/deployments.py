@@ -10,7 +10,8 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, model_data, workers
+from helpers.local_sagemaker import data_capture, errors, model_data, workers
+from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.workers import Worker, WorkerPlan
 
@@ -35,13 +36,15 @@ class Variant:
 
     Args:
         spec: one entry of a plan, see `plan`.
+        capture: which invocations are written to S3, None for none.
     """
 
-    def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan) -> None:
+    def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan, capture: Capture | None = None) -> None:
         self.endpoint = endpoint
         self.name: str = spec["VariantName"]
         self.weight: float = spec["Weight"]
         self.spec = spec
+        self.capture = capture
         self.timeout = _model_server_timeout(worker_plan.environment)
         self.workers: list[Worker] = []
         self._worker_plan = worker_plan
@@ -149,24 +152,17 @@ def plan(server: Server, config: dict) -> dict:
     return {
         "ConfigName": config["EndpointConfigName"],
         "Variants": [_plan(server, v) for v in config["ProductionVariants"]],
+        "DataCaptureConfig": config.get("DataCaptureConfig"),
     }
 
 
 def _plan(server: Server, variant: dict) -> dict:
-    model = server.store.require("Model", variant["ModelName"])
-    containers = model.get("Containers") or [model["PrimaryContainer"]]
-    if len(containers) != 1:
-        raise errors.validation(
-            f"{model['ModelArn']} has {len(containers)} containers: inference pipelines are not available in the local "
-            "SageMaker."
-        )
-    model_data.require_served(containers[0], model["ModelArn"])
     startup = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS)
     return {
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
         "InstanceCount": variant["InitialInstanceCount"],
-        "Container": containers[0],
+        "Container": model_data.served_container(server, variant["ModelName"]),
         "StartupSeconds": startup,
     }
 
@@ -177,13 +173,14 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
     Raises:
         DeploymentError: a model cannot be staged.
     """
-    variants = [_variant(server, endpoint, spec, folder / spec["VariantName"]) for spec in endpoint_plan["Variants"]]
+    variants = [_variant(server, endpoint, endpoint_plan, spec, folder) for spec in endpoint_plan["Variants"]]
     return Deployment(endpoint, endpoint_plan["ConfigName"], variants)
 
 
-def _variant(server: Server, endpoint: str, spec: dict, folder: Path) -> Variant:
+def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:
+    name = spec["VariantName"]
     try:
-        ml_root, argv, environment = model_data.stage(server, spec["Container"], folder)
+        ml_root, argv, environment = model_data.stage(server, spec["Container"], folder / name)
     except errors.AwsError as error:
         raise DeploymentError(error.message) from error
     except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:
@@ -194,9 +191,10 @@ def _variant(server: Server, endpoint: str, spec: dict, folder: Path) -> Variant
         environment=environment,
         sockets=workers.socket_folder(server.home),
         startup_seconds=spec["StartupSeconds"],
-        open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{spec['VariantName']}/{instance}"),
+        open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{name}/{instance}"),
     )
-    return Variant(endpoint, spec, worker_plan)
+    capture = data_capture.capture(endpoint_plan.get("DataCaptureConfig"), endpoint, name)
+    return Variant(endpoint, spec, worker_plan, capture)
 
 
 def _failure_reason(variant: str, tail: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, listing
+from helpers.local_sagemaker import data_capture, errors, listing
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ _REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
 @operation("CreateEndpointConfig")
 def create_endpoint_config(server: Server, request: dict) -> dict:
     _refuse(request, _UNAVAILABLE, "")
-    if request.get("DataCaptureConfig", {}).get("EnableCapture", "DataCaptureConfig" in request):
-        _refuse(request, ("DataCaptureConfig",), "")
+    if "DataCaptureConfig" in request:
+        data_capture.check(request["DataCaptureConfig"])
     for variant in request["ProductionVariants"]:
         _check_variant(server, variant)
     names = [variant["VariantName"] for variant in request["ProductionVariants"]]

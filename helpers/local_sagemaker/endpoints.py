@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import deployments, errors, listing, workers
+from helpers.local_sagemaker import data_capture, deployments, errors, listing, workers
 from helpers.local_sagemaker.deployments import Deployment, DeploymentError
 from helpers.local_sagemaker.operations import operation
 
@@ -158,6 +158,8 @@ def _retain(plan: dict, current: dict, excluded: list[str]) -> None:
             spec["Weight"] = old["Weight"]
         if "DesiredInstanceCount" not in excluded:
             spec["InstanceCount"] = old["InstanceCount"]
+    if "DataCaptureConfig" not in excluded:
+        plan["DataCaptureConfig"] = current.get("DataCaptureConfig")
 
 
 class Fleet:
@@ -237,6 +239,7 @@ class Fleet:
         """Takes an endpoint out of service and forgets it."""
         if deployment := self.serving.pop(name, None):
             self._retire(deployment.all_workers())
+        self._server.data_capture.flush()
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
             self._server.delete_tags(self._server.arn("endpoint", name))
@@ -288,6 +291,7 @@ class Fleet:
             "EndpointStatus": "InService",
             "EndpointConfigName": plan["ConfigName"],
             "ProductionVariants": [_summary(spec) for spec in plan["Variants"]],
+            "DataCaptureConfig": data_capture.summary(plan.get("DataCaptureConfig")),
             _PLAN: plan,
             _NEXT_PLAN: None,
         }

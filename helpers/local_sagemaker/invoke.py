@@ -96,6 +96,8 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
     if status == 0 or status >= 400:
         raise _model_error(server, variant, worker, status, answer.decode(errors="replace"))
+    if variant.capture is not None:
+        server.data_capture.record(variant.capture, headers, body, answer_headers, answer)
     return web.Response(body=answer, status=status, headers=_response_headers(variant, answer_headers))
 
 
