@@ -31,7 +31,6 @@ from helpers.local_sagemaker import (
     processing,
     tags,
     training,
-    transform,
 )
 from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.state import Store
@@ -47,7 +46,7 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training, transform)
+OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training)
 _WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
