@@ -31,6 +31,7 @@ from helpers.local_sagemaker import (
     processing,
     tags,
     training,
+    transform,
 )
 from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.state import Store
@@ -46,7 +47,7 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training)
+OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training, transform)
 _WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
