@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from helpers.local_sagemaker import data_capture, errors, model_data, workers
 from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
+from helpers.local_sagemaker.shadows import Shadow
 from helpers.local_sagemaker.workers import Worker, WorkerPlan
 
 if TYPE_CHECKING:
@@ -80,16 +81,21 @@ class Variant:
 class Deployment:
     """The variants of one configuration behind an endpoint; attributes are replaced, never changed in place."""
 
-    def __init__(self, endpoint: str, config_name: str, variants: list[Variant]) -> None:
+    def __init__(self, endpoint: str, config_name: str, variants: list[Variant], shadow: Variant | None = None) -> None:
         self.endpoint = endpoint
         self.config_name = config_name
         self.variants = {variant.name: variant for variant in variants}
+        self.shadow = Shadow(shadow) if shadow else None
+        self.all_variants = [*variants, shadow] if shadow else variants
         self._order = variants
         self.share_traffic()
 
     def share_traffic(self) -> None:
         """Takes over the variants' weights."""
         self._cumulative = list(itertools.accumulate(variant.weight for variant in self._order))
+        if self.shadow is not None:
+            production = self._cumulative[-1]
+            self.shadow.share = self.shadow.variant.weight / production if production else 0.0
 
     def pick(self) -> Variant:
         """A variant, with a probability in proportion to its weight; when all weights are zero, the last."""
@@ -102,7 +108,7 @@ class Deployment:
         Raises:
             DeploymentError: a variant's workers do not; all are stopped.
         """
-        begun = [(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self._order]
+        begun = [(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self.all_variants]
         try:
             for variant, added in begun:
                 variant.admit(added)
@@ -112,13 +118,13 @@ class Deployment:
 
     def stop(self) -> list[Worker]:
         """Stops all workers at once."""
-        stopped = [worker for variant in self._order for worker in variant.shrink(0)]
+        stopped = [worker for variant in self.all_variants for worker in variant.shrink(0)]
         _stop(stopped)
         return stopped
 
     def all_workers(self) -> list[Worker]:
-        """The workers of all variants."""
-        return [worker for variant in self._order for worker in variant.workers]
+        """The workers of all variants, the shadow's too."""
+        return [worker for variant in self.all_variants for worker in variant.workers]
 
 
 def _model_server_timeout(environment: dict[str, str]) -> float:
@@ -152,8 +158,14 @@ def plan(server: Server, config: dict) -> dict:
     return {
         "ConfigName": config["EndpointConfigName"],
         "Variants": [_plan(server, v) for v in config["ProductionVariants"]],
+        "ShadowVariants": [_plan(server, v) for v in config.get("ShadowProductionVariants", [])],
         "DataCaptureConfig": config.get("DataCaptureConfig"),
     }
+
+
+def specs(endpoint_plan: dict) -> list[dict]:
+    """The entries of a plan's production variants, then its shadow's."""
+    return [*endpoint_plan["Variants"], *endpoint_plan.get("ShadowVariants", [])]
 
 
 def _plan(server: Server, variant: dict) -> dict:
@@ -173,8 +185,9 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
     Raises:
         DeploymentError: a model cannot be staged.
     """
-    variants = [_variant(server, endpoint, endpoint_plan, spec, folder) for spec in endpoint_plan["Variants"]]
-    return Deployment(endpoint, endpoint_plan["ConfigName"], variants)
+    variants = [_variant(server, endpoint, endpoint_plan, spec, folder) for spec in specs(endpoint_plan)]
+    count = len(endpoint_plan["Variants"])
+    return Deployment(endpoint, endpoint_plan["ConfigName"], variants[:count], *variants[count:])
 
 
 def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:
