@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -46,6 +49,31 @@ def model_fn(model_dir):
     return {key: value for key, value in os.environ.items() if key.startswith(("SAGEMAKER_", "FLAVOUR"))}
 def transform_fn(model, data, content_type, accept):
     return json.dumps(model), accept
+"""
+
+TRANSFORMER = """
+import json, logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.transformer import Transformer
+
+model, data = sys.argv[1:3]
+session = Session()
+transformer = Transformer(
+    model_name=model, instance_count=1, instance_type="ml.m5.large", strategy="MultiRecord", assemble_with="Line",
+    accept="text/csv", max_concurrent_transforms=2, max_payload=1, sagemaker_session=session,
+    tags=[{"Key": "lab", "Value": "fraud"}],
+)
+transformer.transform(
+    data, content_type="text/csv", split_type="Line", input_filter="$[1:]", join_source="Input",
+    output_filter="$[0,-1]", wait=True, logs=True,
+)
+job = transformer.latest_transform_job
+attached = Transformer.attach(job.transform_job_name, sagemaker_session=session)
+print(json.dumps({
+    "status": job.transform_job_status, "output": transformer.output_path, "model": attached.model_name,
+    "max_payload": attached.max_payload,
+}))
 """
 
 
@@ -324,6 +352,25 @@ def test_a_name_is_used_once(transforms):
     with pytest.raises(ClientError, match="ResourceInUse"):
         transforms.submit(data, model, TransformJobName=name)
     transforms.completed(name)
+
+
+def test_the_sdks_transformer_waits_streams_logs_and_attaches(transforms, server):
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAGEMAKER_"))}
+    model = transforms.model()
+    done = subprocess.run(
+        [sys.executable, "-c", TRANSFORMER, model, transforms.put(a_csv="card-1,1\ncard-2,2\n")],
+        env=inherited | local_sagemaker.environment(server),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (result["status"], result["model"], result["max_payload"]) == ("Completed", model, 1)
+    assert "rows 2" in done.stdout + done.stderr
+    bucket, _, key = result["output"].removeprefix("s3://").partition("/")
+    body = transforms.s3.get_object(Bucket=bucket, Key=f"{key}/a.csv.out")["Body"].read()
+    assert body == b"card-1,10.0\ncard-2,20.0\n"
 
 
 @pytest.mark.parametrize(
