@@ -23,6 +23,7 @@ from helpers.local_sagemaker import (
     endpoint_configs,
     endpoints,
     errors,
+    instance_metrics,
     invoke,
     jobs,
     metrics,
@@ -48,7 +49,7 @@ CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
 OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training, transform)
-_WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints)
+_WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints, instance_metrics)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
@@ -69,6 +70,7 @@ class Server:
     fleet: endpoints.Fleet
     invocation_metrics: metrics.InvocationMetrics
     data_capture: data_capture.DataCapture
+    instance_metrics: instance_metrics.InstanceMetrics
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

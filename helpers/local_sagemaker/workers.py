@@ -83,6 +83,11 @@ class Worker:
         self._thread.start()
 
     @property
+    def pid(self) -> int | None:
+        """The process that serves, None before its start."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def session(self) -> aiohttp.ClientSession:
         """The pool of connections to the process; to be used on the event loop only."""
         if self._session is None:
