@@ -5,44 +5,16 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
+import numpy as np
 import pytest
+import xgboost
 from botocore.exceptions import ClientError
-from deployed import create_model
-from submitted_jobs import PATIENCE_SECONDS, UNFINISHED
+from deployed import XGBOOST
+from submitted_transforms import Transforms
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import json_paths
 
-# Answers each row with ten times its first field; a field that is no number fails the request.
-TENFOLD = """
-import json, os, time
-
-def model_fn(model_dir):
-    return None
-
-def input_fn(data, content_type):
-    data = data if isinstance(data, str) else data.decode()
-    print("rows", len(data.splitlines()), flush=True)
-    if "exit" in data:
-        os._exit(3)
-    if "sleep" in data:
-        time.sleep(600)
-    if content_type == "application/jsonlines":
-        return [json.loads(line)["amount"] for line in data.splitlines()]
-    return [float(line.split(",")[0]) for line in data.splitlines()]
-
-def predict_fn(values, model):
-    time.sleep(0.02 / max(values))
-    return [10 * value for value in values]
-
-def output_fn(values, accept):
-    if accept == "application/jsonlines":
-        return "".join(json.dumps({"score": value}) + "\\n" for value in values), accept
-    return "\\n".join(map(str, values)), "text/csv"
-"""
 ENVIRONMENT = """
 import json, os
 def model_fn(model_dir):
@@ -75,90 +47,6 @@ print(json.dumps({
     "max_payload": attached.max_payload,
 }))
 """
-
-
-class Transforms:
-    """Submits transform jobs to one server, and reads what became of them."""
-
-    def __init__(self, client: Callable, bucket: str, unique: Callable[[str], str]) -> None:
-        self.sm, self.s3, self.logs = client("sagemaker"), client("s3"), client("logs")
-        self.bucket, self.unique = bucket, unique
-
-    def model(self, code: str = TENFOLD, **changes: object) -> str:
-        """Creates a model of this inference code; returns its name."""
-        files = {"code/inference.py": code}
-        return create_model(self.sm, self.s3, self.bucket, self.unique("model"), files, **changes)
-
-    def put(self, **objects: str | bytes) -> str:
-        """Stores objects under a new prefix, `_` in a name stands for `.`; returns the prefix."""
-        prefix = self.unique("in")
-        for name, body in objects.items():
-            self.s3.put_object(Bucket=self.bucket, Key=f"{prefix}/{name.replace('_', '.')}", Body=body)
-        return f"s3://{self.bucket}/{prefix}/"
-
-    def submit(
-        self,
-        data: str,
-        model: str | None = None,
-        content_type: str = "text/csv",
-        source: dict | None = None,
-        target: dict | None = None,
-        instances: int = 1,
-        **changes: object,
-    ) -> str:
-        """Creates a job that splits by line; returns its name."""
-        name = self.unique("transform")
-        s3_source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": data}}
-        transform_input = {"DataSource": s3_source, "ContentType": content_type, "SplitType": "Line"}
-        output = {"S3OutputPath": f"s3://{self.bucket}/{name}", "Accept": content_type, "AssembleWith": "Line"}
-        request = {
-            "TransformJobName": name,
-            "ModelName": model or self.model(),
-            "TransformInput": transform_input | (source or {}),
-            "TransformOutput": output | (target or {}),
-            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": instances},
-        }
-        self.sm.create_transform_job(**request | changes)
-        return name
-
-    def ended(self, name: str) -> dict:
-        """The description of a job that ended."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (job := self.sm.describe_transform_job(TransformJobName=name))["TransformJobStatus"] in UNFINISHED:
-            assert time.monotonic() < deadline, f"the job does not end: {job}"
-            time.sleep(0.05)
-        return job
-
-    def completed(self, name: str) -> dict[str, str]:
-        """The outputs of a job that completed, by name."""
-        job = self.ended(name)
-        assert job["TransformJobStatus"] == "Completed", job["FailureReason"]
-        return self.outputs(name)
-
-    def outputs(self, name: str) -> dict[str, str]:
-        """What a job has written so far, by name."""
-        found = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{name}/").get("Contents", [])
-        keys = [item["Key"] for item in found]
-        bodies = (self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode() for key in keys)
-        return dict(zip((key.removeprefix(f"{name}/") for key in keys), bodies, strict=True))
-
-    def log(self, name: str) -> list[str]:
-        """What the job's workers printed, and its data log."""
-        group = "/aws/sagemaker/TransformJobs"
-        try:
-            streams = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
-        except self.logs.exceptions.ResourceNotFoundException:
-            return []
-        names = [stream["logStreamName"] for stream in streams]
-        pages = (self.logs.get_log_events(logGroupName=group, logStreamName=name, startFromHead=True) for name in names)
-        return [event["message"] for page in pages for event in page["events"]]
-
-    def wait_for_line(self, name: str, text: str) -> None:
-        """Returns when a worker of a running job has printed a line."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while text not in self.log(name):
-            assert time.monotonic() < deadline, f"{name} never printed {text!r}: {self.log(name)}"
-            time.sleep(0.05)
 
 
 @pytest.fixture
@@ -281,6 +169,27 @@ def test_missing_input_and_a_missing_bucket_fail_the_job(transforms):
     assert "NoSuchBucket" in reason
 
 
+def test_an_object_that_is_no_gzip_file_fails(transforms):
+    name = transforms.submit(transforms.put(a_csv="1\n"), source={"CompressionType": "Gzip"})
+    assert "a.csv: CompressionType is Gzip, and the object cannot be" in transforms.ended(name)["FailureReason"]
+
+
+def test_the_built_in_xgboost_scores_line_by_line_and_refuses_other_types(transforms):
+    rows = np.arange(20.0).reshape(10, 2)
+    booster = xgboost.train({"max_depth": 1}, xgboost.DMatrix(rows, label=rows[:, 0]), num_boost_round=2)
+    model = transforms.model(files={"xgboost-model": bytes(booster.save_raw())}, image=XGBOOST)
+    data = transforms.put(a_csv="id-1,0,1\nid-2,18,19\n")
+    processing = {"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"}
+    name = transforms.submit(data, model, target={"AssembleWith": "Line"}, DataProcessing=processing)
+    scores = [line.split(",") for line in transforms.completed(name)["a.csv.out"].splitlines()]
+    assert [key for key, _ in scores] == ["id-1", "id-2"]
+    want = booster.predict(xgboost.DMatrix(rows[[0, -1]]))
+    assert [float(score) for _, score in scores] == pytest.approx(want.tolist())
+    reason = transforms.ended(transforms.submit(data, model, content_type="image/png"))["FailureReason"]
+    assert reason.startswith("ClientError: ")
+    assert "Bad HTTP status received from algorithm: 415" in reason
+
+
 def test_a_stopped_job_ends_as_stopped(transforms):
     name = transforms.submit(transforms.put(a_csv="sleep\n"))
     transforms.wait_for_line(name, "rows 1")
@@ -371,36 +280,3 @@ def test_the_sdks_transformer_waits_streams_logs_and_attaches(transforms, server
     bucket, _, key = result["output"].removeprefix("s3://").partition("/")
     body = transforms.s3.get_object(Bucket=bucket, Key=f"{key}/a.csv.out")["Body"].read()
     assert body == b"card-1,10.0\ncard-2,20.0\n"
-
-
-@pytest.mark.parametrize(
-    ("path", "found"),
-    [
-        ("$", {"a": [1, 2, 3], "b": {"c": 4}}),
-        ("", {"a": [1, 2, 3], "b": {"c": 4}}),
-        ("$.b.c", 4),
-        ("$['b']['c']", 4),
-        ("$.a[-1]", 3),
-        ("$.a[0,2]", [1, 3]),
-        ("$.a[1:]", [2, 3]),
-        ("$.a[:-1]", [1, 2]),
-        ("$.a[0,1:]", [1, 2, 3]),
-        ("$['a','b']", {"a": [1, 2, 3], "b": {"c": 4}}),
-        ("$.b.*", [4]),
-        ("$.a[*]", [1, 2, 3]),
-    ],
-)
-def test_a_path_selects(path, found):
-    assert json_paths.select(path, {"a": [1, 2, 3], "b": {"c": 4}}) == found
-
-
-@pytest.mark.parametrize("path", ["a", "$.", "$[", "$..a", "$[?(@.a)]", "$[a]"])
-def test_a_path_of_another_kind_is_refused(path):
-    with pytest.raises(json_paths.JsonPathError, match="is not supported"):
-        json_paths.steps(path)
-
-
-@pytest.mark.parametrize(("path", "document"), [("$.a", {}), ("$[1]", [0]), ("$[0]", {}), ("$.a", [1])])
-def test_a_path_that_a_document_lacks_is_an_error(path, document):
-    with pytest.raises(json_paths.JsonPathError):
-        json_paths.select(path, document)
