@@ -222,7 +222,7 @@ def test_an_update_turns_capture_off_and_on_and_an_endpoint_says_so(sm, runtime,
     assert [line["captureData"]["endpointInput"]["data"] for line in lines] == ["captured", "on"]
 
 
-def test_what_was_answered_is_in_s3_when_an_endpoint_is_gone_and_after_a_stop(tmp_path, client_of):
+def test_what_was_answered_is_in_s3_when_an_endpoint_is_gone_and_after_a_restart(tmp_path, client_of):
     first = local_sagemaker.start(tmp_path)
     try:
         sm, s3, runtime = (client_of(first)(service) for service in ("sagemaker", "s3", "sagemaker-runtime"))
@@ -240,13 +240,12 @@ def test_what_was_answered_is_in_s3_when_an_endpoint_is_gone_and_after_a_stop(tm
         for number in range(50):
             ask(runtime, "left", str(number).encode())
         local_sagemaker.stop(tmp_path)
-        s3 = client_of(local_sagemaker.start(tmp_path))("s3")
-        data = [
-            int(line["captureData"]["endpointInput"]["data"])
-            for together in captured(s3, "kept", "left").values()
-            for line in together
-        ]
-        assert sorted(data) == list(range(50))
+        second = local_sagemaker.start(tmp_path)
+        s3, runtime = (client_of(second)(service) for service in ("s3", "sagemaker-runtime"))
+        lines = await_lines(s3, "kept", "left", 50)
+        assert sorted(int(line["captureData"]["endpointInput"]["data"]) for line in lines) == list(range(50))
+        ask(runtime, "left", b"50")
+        await_lines(s3, "kept", "left", 51)
     finally:
         local_sagemaker.stop(tmp_path)
 
