@@ -18,7 +18,7 @@ from pathlib import Path
 
 from helpers.local_sagemaker import channels, errors, model_data, overlays, staging, workers
 from helpers.local_sagemaker.failures import last_error
-from helpers.local_sagemaker.jobs import SERVER_STOPPED, Job, JobError
+from helpers.local_sagemaker.jobs import SERVER_STOPPED, Job, JobError, jobs_folder
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.transform_records import MEGABYTE, RecordError, Records
 from helpers.local_sagemaker.workers import UnixConnection, Worker, WorkerError, WorkerPlan
@@ -118,7 +118,7 @@ class _Run:
             argv=argv,
             ml_root=ml_root,
             environment=environment,
-            sockets=workers.socket_folder(server.home / "jobs"),
+            sockets=workers.socket_folder(jobs_folder(server)),
             startup_seconds=workers.STARTUP_SECONDS,
             open_log=self._log,
         )
