@@ -17,7 +17,7 @@ class Resource:
     """One thing that a lab made.
 
     Attributes:
-        kind: "endpoint", "training job", "processing job", "endpoint config" or "model".
+        kind: "endpoint", "training job", "processing job", "transform job", "endpoint config" or "model".
         name: its name.
         billed: whether AWS bills it for as long as it exists.
     """
@@ -32,14 +32,16 @@ _LISTINGS = (
     ("endpoint", "list_endpoints", "Endpoints", "EndpointName", {}),
     ("training job", "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", _RUNNING),
     ("processing job", "list_processing_jobs", "ProcessingJobSummaries", "ProcessingJobName", _RUNNING),
+    ("transform job", "list_transform_jobs", "TransformJobSummaries", "TransformJobName", _RUNNING),
     ("endpoint config", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", {}),
     ("model", "list_models", "Models", "ModelName", {}),
 )
-_BILLED = ("endpoint", "training job", "processing job")
+_BILLED = ("endpoint", "training job", "processing job", "transform job")
 _DELETIONS = {
     "endpoint": ("delete_endpoint", "EndpointName"),
     "training job": ("stop_training_job", "TrainingJobName"),
     "processing job": ("stop_processing_job", "ProcessingJobName"),
+    "transform job": ("stop_transform_job", "TransformJobName"),
     "endpoint config": ("delete_endpoint_config", "EndpointConfigName"),
     "model": ("delete_model", "ModelName"),
 }

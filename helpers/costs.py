@@ -32,16 +32,19 @@ INSTANCE_PRICES = {
 _RECORDED = {
     "CreateTrainingJob": ("TrainingJobName", "ResourceConfig", "EnableManagedSpotTraining"),
     "CreateProcessingJob": ("ProcessingJobName", "ProcessingResources"),
+    "CreateTransformJob": ("TransformJobName", "TransformResources"),
     "CreateEndpointConfig": ("EndpointConfigName", "ProductionVariants"),
     "CreateEndpoint": ("EndpointName", "EndpointConfigName"),
     "UpdateEndpoint": ("EndpointName", "EndpointConfigName"),
     "DeleteEndpoint": ("EndpointName",),
     "DescribeTrainingJob": ("TrainingJobName",),
     "DescribeProcessingJob": ("ProcessingJobName",),
+    "DescribeTransformJob": ("TransformJobName",),
 }
 _DURATIONS = {
     "DescribeTrainingJob": ("TrainingStartTime", "TrainingEndTime", "BillableTimeInSeconds"),
     "DescribeProcessingJob": ("ProcessingStartTime", "ProcessingEndTime"),
+    "DescribeTransformJob": ("TransformStartTime", "TransformEndTime"),
 }
 
 
@@ -129,30 +132,36 @@ def hourly_price(instance_type: str) -> float:
 
 
 def _job_rows(calls: list[dict]) -> list[dict]:
-    seconds = {_job_name(call): _job_seconds(call) for call in calls if call["operation"] in _DURATIONS}
+    seconds = {_job(call): _job_seconds(call) for call in calls if call["operation"] in _DURATIONS}
     rows = []
     for call in calls:
         if call["operation"] == "CreateTrainingJob":
             cluster = call["ResourceConfig"]
         elif call["operation"] == "CreateProcessingJob":
             cluster = call["ProcessingResources"]["ClusterConfig"]
+        elif call["operation"] == "CreateTransformJob":
+            cluster = call["TransformResources"]
         else:
             continue
-        name = _job_name(call)
+        kind, name = _job(call)
         rows.append(
             {
-                "kind": "training job" if "TrainingJobName" in call else "processing job",
+                "kind": kind,
                 "name": name,
                 "instance_type": cluster["InstanceType"],
                 "instances": cluster["InstanceCount"],
-                "hours": seconds.get(name, 0.0) / SECONDS_PER_HOUR,
+                "hours": seconds.get((kind, name), 0.0) / SECONDS_PER_HOUR,
             }
         )
     return rows
 
 
-def _job_name(call: dict) -> str:
-    return call.get("TrainingJobName") or call["ProcessingJobName"]
+def _job(call: dict) -> tuple[str, str]:
+    """Kind and name of a call's job; jobs of two kinds may have one name."""
+    for kind in ("training", "processing", "transform"):
+        if name := call.get(f"{kind.capitalize()}JobName"):
+            return f"{kind} job", name
+    raise KeyError(f"{call['operation']} names no job")
 
 
 def _job_seconds(call: dict) -> float:

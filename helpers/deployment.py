@@ -1,4 +1,4 @@
-"""Puts a model behind a real-time endpoint and calls it."""
+"""Puts a model behind a real-time endpoint and calls it, or runs it over a whole data set."""
 
 from __future__ import annotations
 
@@ -111,6 +111,67 @@ def wait_for_training(aws: SageMakerHelper, job: str, timeout: float = WAIT_SECO
     """
     return _wait(
         aws, lambda: aws.sagemaker.describe_training_job(TrainingJobName=job), "TrainingJobStatus", "Completed", timeout
+    )
+
+
+def batch_transform(
+    aws: SageMakerHelper,
+    name: str,
+    model: str,
+    input_uri: str,
+    output_uri: str,
+    content_type: str = "text/csv",
+    accept: str = "text/csv",
+    data_processing: Mapping[str, str] | None = None,
+    instance_type: str | None = None,
+    instance_count: int = 1,
+    timeout: float = WAIT_SECONDS,
+    **options: Any,
+) -> dict[str, Any]:
+    """Run a model over every line of the objects under a prefix, and wait until all are written.
+
+    The output of `<input_uri>/a.csv` is `<output_uri>/a.csv.out`, one line for each line of the input, in its order.
+
+    Args:
+        aws: the lab's session.
+        name: the job's name, for example `aws.name("score")`.
+        model: name of a model that exists.
+        input_uri: S3 prefix of the input, one record a line.
+        output_uri: S3 prefix of the output.
+        content_type: media type of the input.
+        accept: media type wanted for the output.
+        data_processing: InputFilter, OutputFilter (JSONPath) and JoinSource, for example to carry an id through.
+        instance_type: the session's own for batch transform by default.
+        instance_count: instances that share the objects.
+        timeout: seconds to wait.
+        options: further members of CreateTransformJob, for example BatchStrategy or MaxConcurrentTransforms.
+
+    Returns:
+        The last answer of DescribeTransformJob.
+
+    Raises:
+        RuntimeError: the job failed or was stopped; the message carries SageMaker's FailureReason.
+        TimeoutError: it was not done after `timeout` seconds.
+    """
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": input_uri}}
+    aws.sagemaker.create_transform_job(
+        TransformJobName=name,
+        ModelName=model,
+        TransformInput={"DataSource": source, "ContentType": content_type, "SplitType": "Line"},
+        TransformOutput={"S3OutputPath": output_uri, "Accept": accept, "AssembleWith": "Line"},
+        TransformResources={
+            "InstanceType": instance_type or aws.instance_type("transform"),
+            "InstanceCount": instance_count,
+        },
+        **({"DataProcessing": dict(data_processing)} if data_processing else {}),
+        **options,
+    )
+    return _wait(
+        aws,
+        lambda: aws.sagemaker.describe_transform_job(TransformJobName=name),
+        "TransformJobStatus",
+        "Completed",
+        timeout,
     )
 
 

@@ -22,6 +22,7 @@ CONTAINER_VERSIONS = {"xgboost": "3.2-0", "sklearn": "1.9-0", "pytorch": "2.6", 
 INSTANCE_TYPES = {
     "training": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
     "processing": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
+    "transform": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
     "endpoint": {"smoke": "ml.m5.large", "lab": "ml.m5.large", "full": "ml.m5.xlarge"},
 }
 
@@ -195,7 +196,7 @@ class SageMakerHelper:
         return _image_uri(framework, self.region, scope)
 
     def instance_type(self, use: str) -> str:
-        """Instance type for "training", "processing" or "endpoint" at the session's scale."""
+        """Instance type for "training", "processing", "transform" or "endpoint" at the session's scale."""
         return INSTANCE_TYPES[use][self.scale]
 
     def upload(self, path: str | Path, prefix: str) -> str:

@@ -38,6 +38,23 @@ def test_a_processing_job_costs_the_time_between_its_start_and_end():
     assert (row["kind"], row["usd"]) == ("processing job", pytest.approx(0.1 * 0.115))
 
 
+def test_a_transform_job_costs_the_time_between_its_start_and_end():
+    resources = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}
+    create = {"operation": "CreateTransformJob", "time": 0.0, "TransformJobName": "t", "TransformResources": resources}
+    done = {"operation": "DescribeTransformJob", "TransformJobName": "t", "time": 2.0}
+    done |= {"TransformStartTime": 1000.0, "TransformEndTime": 1720.0}
+    (row,) = costs.estimate([create, done]).to_dict("records")
+    assert (row["kind"], row["name"], row["usd"]) == ("transform job", "t", pytest.approx(2 * 0.2 * 0.23))
+
+
+def test_jobs_of_two_kinds_with_one_name_are_priced_apart():
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1}
+    transform = {"operation": "CreateTransformJob", "TransformJobName": "job", "TransformResources": resources}
+    done = {"operation": "DescribeTransformJob", "TransformJobName": "job"}
+    done |= {"TransformStartTime": 0.0, "TransformEndTime": 3600.0}
+    assert list(costs.estimate([TRAINING, transform, done])["hours"]) == [0.0, 1.0]
+
+
 def test_an_endpoint_costs_from_creation_to_deletion():
     (row,) = costs.estimate([CONFIG, CREATE, DELETE]).to_dict("records")
     assert row["hours"] == 1.0

@@ -1,9 +1,10 @@
 import io
 import tarfile
+import time
 
 import pytest
 
-from helpers import cleanup, deployment
+from helpers import cleanup, costs, deployment
 
 INFERENCE = """
 import json
@@ -75,6 +76,70 @@ def test_a_model_that_cannot_load_fails_with_its_own_error(aws, parts):
     with pytest.raises(RuntimeError, match=r"weight\.json"):
         deployment.deploy_realtime(aws, aws.name("broken"), aws.image("sklearn"), aws.upload(archive, "model"))
     cleanup.delete_lab(aws)
+
+
+BY_LINE = """
+def model_fn(model_dir):
+    return 3.0
+
+
+def input_fn(body, content_type):
+    return [float(line) for line in body.splitlines()]
+
+
+def predict_fn(values, model):
+    return [value * model for value in values]
+"""
+
+
+@pytest.fixture
+def model(aws, parts):
+    (parts / "code/inference.py").write_text(BY_LINE)
+    archive = deployment.package_model(parts / "model", parts / "code", parts / "model.tar.gz")
+    name = aws.name("by-line")
+    container = {"Image": aws.image("sklearn"), "ModelDataUrl": aws.upload(archive, "model")}
+    aws.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=aws.role)
+    yield name
+    cleanup.delete_lab(aws)
+
+
+def test_batch_transform_writes_one_line_for_each_and_is_priced(aws, model, tmp_path):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows/a.csv").write_text("card-1,2\ncard-2,5\n")
+    processing = {"InputFilter": "$[1]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"}
+    job, rows = aws.name("score"), aws.upload(tmp_path / "rows", "rows")
+    output = f"s3://{aws.bucket}/course/{aws.lab}/scores"
+    done = deployment.batch_transform(aws, job, model, rows, output, data_processing=processing)
+    assert done["TransformJobStatus"] == "Completed"
+    body = aws.s3.get_object(Bucket=aws.bucket, Key=f"course/{aws.lab}/scores/a.csv.out")["Body"].read()
+    assert body == b"card-1,6.0\ncard-2,15.0\n"
+    priced = costs.estimate(aws.ledger)
+    (row,) = priced[priced["name"] == job].to_dict("records")
+    assert row["kind"] == "transform job"
+    assert row["hours"] > 0
+
+
+def test_a_batch_transform_that_fails_names_the_file(aws, model, tmp_path):
+    (tmp_path / "bad.csv").write_text("2\nnone\n")
+    uri = aws.upload(tmp_path / "bad.csv", "bad")
+    options = {"ModelClientConfig": {"InvocationsMaxRetries": 0}}
+    with pytest.raises(RuntimeError, match=r"TransformJobStatus is Failed: .*bad\.csv"):
+        deployment.batch_transform(aws, aws.name("bad"), model, uri, f"s3://{aws.bucket}/out", **options)
+
+
+def test_cleanup_stops_a_transform_job_in_progress(aws, model, parts):
+    (parts / "code/inference.py").write_text("import time\ndef model_fn(model_dir):\n    time.sleep(600)\n")
+    archive = deployment.package_model(parts / "model", parts / "code", parts / "slow.tar.gz")
+    uri, slow = aws.upload(archive, "slow"), aws.name("slow")
+    container = {"Image": aws.image("sklearn"), "ModelDataUrl": uri}
+    aws.sagemaker.create_model(ModelName=slow, PrimaryContainer=container, ExecutionRoleArn=aws.role)
+    with pytest.raises(TimeoutError, match="TransformJobStatus is still InProgress"):
+        deployment.batch_transform(aws, slow, slow, uri, f"s3://{aws.bucket}/out", timeout=0)
+    assert cleanup.Resource("transform job", slow, billed=True) in cleanup.find(aws)
+    cleanup.delete_lab(aws)
+    while (job := aws.sagemaker.describe_transform_job(TransformJobName=slow))["TransformJobStatus"] == "Stopping":
+        time.sleep(aws.poll_seconds)
+    assert job["TransformJobStatus"] == "Stopped"
 
 
 def test_cleanup_leaves_other_labs_alone(aws):

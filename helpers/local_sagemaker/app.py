@@ -19,9 +19,11 @@ from aiohttp import web
 
 from helpers.local_sagemaker import (
     arns,
+    data_capture,
     endpoint_configs,
     endpoints,
     errors,
+    instance_metrics,
     invoke,
     jobs,
     metrics,
@@ -30,6 +32,7 @@ from helpers.local_sagemaker import (
     processing,
     tags,
     training,
+    transform,
 )
 from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.state import Store
@@ -45,8 +48,8 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training)
-_WITH_LIFE_CYCLE = (metrics, jobs, endpoints)
+OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training, transform)
+_WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints, instance_metrics)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
@@ -66,6 +69,8 @@ class Server:
     jobs: jobs.JobRunner
     fleet: endpoints.Fleet
     invocation_metrics: metrics.InvocationMetrics
+    data_capture: data_capture.DataCapture
+    instance_metrics: instance_metrics.InstanceMetrics
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

@@ -106,19 +106,28 @@ def copy_source(
     Raises:
         StagingError: something is missing in S3.
     """
-    location = staging.parse(uri)
-    if data_type == "ManifestFile":
-        location, keys = _manifest(server, location)
-    else:
-        keys = staging.list_keys(server, location)
-        if not keys:
-            raise staging.StagingError(staging.nothing_found(location))
+    location, keys = objects(server, uri, data_type)
     for index, host in enumerate(hosts):
         share = keys[index :: len(hosts)] if sharded else keys
         target = host.path(folder)
         target.mkdir(parents=True, exist_ok=True)
         if share:
             staging.download_keys(server, location, share, target)
+
+
+def objects(server: Server, uri: str, data_type: str) -> tuple[staging.Location, list[str]]:
+    """The prefix of an S3 source and the keys of its objects; `uri` and `data_type` are as in `copy_source`.
+
+    Raises:
+        StagingError: nothing is stored there, or the manifest is none.
+    """
+    location = staging.parse(uri)
+    if data_type == "ManifestFile":
+        return _manifest(server, location)
+    keys = staging.list_keys(server, location)
+    if not keys:
+        raise staging.StagingError(staging.nothing_found(location))
+    return location, keys
 
 
 def _manifest(server: Server, location: staging.Location) -> tuple[staging.Location, list[str]]:

@@ -10,8 +10,10 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, model_data, workers
+from helpers.local_sagemaker import data_capture, errors, model_data, workers
+from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
+from helpers.local_sagemaker.shadows import Shadow
 from helpers.local_sagemaker.workers import Worker, WorkerPlan
 
 if TYPE_CHECKING:
@@ -35,13 +37,15 @@ class Variant:
 
     Args:
         spec: one entry of a plan, see `plan`.
+        capture: which invocations are written to S3, None for none.
     """
 
-    def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan) -> None:
+    def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan, capture: Capture | None = None) -> None:
         self.endpoint = endpoint
         self.name: str = spec["VariantName"]
         self.weight: float = spec["Weight"]
         self.spec = spec
+        self.capture = capture
         self.timeout = _model_server_timeout(worker_plan.environment)
         self.workers: list[Worker] = []
         self._worker_plan = worker_plan
@@ -77,16 +81,21 @@ class Variant:
 class Deployment:
     """The variants of one configuration behind an endpoint; attributes are replaced, never changed in place."""
 
-    def __init__(self, endpoint: str, config_name: str, variants: list[Variant]) -> None:
+    def __init__(self, endpoint: str, config_name: str, variants: list[Variant], shadow: Variant | None = None) -> None:
         self.endpoint = endpoint
         self.config_name = config_name
         self.variants = {variant.name: variant for variant in variants}
+        self.shadow = Shadow(shadow) if shadow else None
+        self.all_variants = [*variants, shadow] if shadow else variants
         self._order = variants
         self.share_traffic()
 
     def share_traffic(self) -> None:
         """Takes over the variants' weights."""
         self._cumulative = list(itertools.accumulate(variant.weight for variant in self._order))
+        if self.shadow is not None:
+            production = self._cumulative[-1]
+            self.shadow.share = self.shadow.variant.weight / production if production else 0.0
 
     def pick(self) -> Variant:
         """A variant, with a probability in proportion to its weight; when all weights are zero, the last."""
@@ -99,7 +108,7 @@ class Deployment:
         Raises:
             DeploymentError: a variant's workers do not; all are stopped.
         """
-        begun = [(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self._order]
+        begun = [(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self.all_variants]
         try:
             for variant, added in begun:
                 variant.admit(added)
@@ -109,13 +118,13 @@ class Deployment:
 
     def stop(self) -> list[Worker]:
         """Stops all workers at once."""
-        stopped = [worker for variant in self._order for worker in variant.shrink(0)]
+        stopped = [worker for variant in self.all_variants for worker in variant.shrink(0)]
         _stop(stopped)
         return stopped
 
     def all_workers(self) -> list[Worker]:
-        """The workers of all variants."""
-        return [worker for variant in self._order for worker in variant.workers]
+        """The workers of all variants, the shadow's too."""
+        return [worker for variant in self.all_variants for worker in variant.workers]
 
 
 def _model_server_timeout(environment: dict[str, str]) -> float:
@@ -149,24 +158,23 @@ def plan(server: Server, config: dict) -> dict:
     return {
         "ConfigName": config["EndpointConfigName"],
         "Variants": [_plan(server, v) for v in config["ProductionVariants"]],
+        "ShadowVariants": [_plan(server, v) for v in config.get("ShadowProductionVariants", [])],
+        "DataCaptureConfig": config.get("DataCaptureConfig"),
     }
 
 
+def specs(endpoint_plan: dict) -> list[dict]:
+    """The entries of a plan's production variants, then its shadow's."""
+    return [*endpoint_plan["Variants"], *endpoint_plan.get("ShadowVariants", [])]
+
+
 def _plan(server: Server, variant: dict) -> dict:
-    model = server.store.require("Model", variant["ModelName"])
-    containers = model.get("Containers") or [model["PrimaryContainer"]]
-    if len(containers) != 1:
-        raise errors.validation(
-            f"{model['ModelArn']} has {len(containers)} containers: inference pipelines are not available in the local "
-            "SageMaker."
-        )
-    model_data.require_served(containers[0], model["ModelArn"])
     startup = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS)
     return {
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
         "InstanceCount": variant["InitialInstanceCount"],
-        "Container": containers[0],
+        "Container": model_data.served_container(server, variant["ModelName"]),
         "StartupSeconds": startup,
     }
 
@@ -177,13 +185,15 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
     Raises:
         DeploymentError: a model cannot be staged.
     """
-    variants = [_variant(server, endpoint, spec, folder / spec["VariantName"]) for spec in endpoint_plan["Variants"]]
-    return Deployment(endpoint, endpoint_plan["ConfigName"], variants)
+    variants = [_variant(server, endpoint, endpoint_plan, spec, folder) for spec in specs(endpoint_plan)]
+    count = len(endpoint_plan["Variants"])
+    return Deployment(endpoint, endpoint_plan["ConfigName"], variants[:count], *variants[count:])
 
 
-def _variant(server: Server, endpoint: str, spec: dict, folder: Path) -> Variant:
+def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:
+    name = spec["VariantName"]
     try:
-        ml_root, argv, environment = model_data.stage(server, spec["Container"], folder)
+        ml_root, argv, environment = model_data.stage(server, spec["Container"], folder / name)
     except errors.AwsError as error:
         raise DeploymentError(error.message) from error
     except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:
@@ -194,9 +204,10 @@ def _variant(server: Server, endpoint: str, spec: dict, folder: Path) -> Variant
         environment=environment,
         sockets=workers.socket_folder(server.home),
         startup_seconds=spec["StartupSeconds"],
-        open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{spec['VariantName']}/{instance}"),
+        open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{name}/{instance}"),
     )
-    return Variant(endpoint, spec, worker_plan)
+    capture = data_capture.capture(endpoint_plan.get("DataCaptureConfig"), endpoint, name)
+    return Variant(endpoint, spec, worker_plan, capture)
 
 
 def _failure_reason(variant: str, tail: str) -> str:

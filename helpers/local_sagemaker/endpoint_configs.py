@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, listing
+from helpers.local_sagemaker import data_capture, errors, listing
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-_UNAVAILABLE = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
+_UNAVAILABLE = ("AsyncInferenceConfig", "ExplainerConfig", "CrossRegionTrafficConfig")
 _UNAVAILABLE_IN_VARIANT = (
     "InstancePools",
     "AcceleratorType",
@@ -20,17 +20,25 @@ _UNAVAILABLE_IN_VARIANT = (
     "CapacityReservationConfig",
     "AcceleratorPartitionLayouts",
 )
+VARIANTS = ("ProductionVariants", "ShadowProductionVariants")
 _REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
 
 
 @operation("CreateEndpointConfig")
 def create_endpoint_config(server: Server, request: dict) -> dict:
     _refuse(request, _UNAVAILABLE, "")
-    if request.get("DataCaptureConfig", {}).get("EnableCapture", "DataCaptureConfig" in request):
-        _refuse(request, ("DataCaptureConfig",), "")
-    for variant in request["ProductionVariants"]:
+    if "DataCaptureConfig" in request:
+        data_capture.check(request["DataCaptureConfig"])
+    shadows = request.get("ShadowProductionVariants", [])
+    if shadows and len(request["ProductionVariants"]) + len(shadows) != 2:
+        raise errors.validation(
+            "An endpoint with ShadowProductionVariants must have one production variant and one shadow variant, got "
+            f"{len(request['ProductionVariants'])} and {len(shadows)}."
+        )
+    variants = [*request["ProductionVariants"], *shadows]
+    for variant in variants:
         _check_variant(server, variant)
-    names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+    names = [variant["VariantName"] for variant in variants]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise errors.validation(
             f"Production variant names must be unique, got more than one of: {', '.join(repeated)}."
@@ -40,8 +48,9 @@ def create_endpoint_config(server: Server, request: dict) -> dict:
     record = request | {
         "EndpointConfigArn": config_arn,
         "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
-        "ProductionVariants": [{"InitialVariantWeight": 1.0} | variant for variant in request["ProductionVariants"]],
     }
+    for kind in set(VARIANTS) & set(request):
+        record[kind] = [{"InitialVariantWeight": 1.0} | variant for variant in request[kind]]
     tags = record.pop("Tags", [])
     with server.store.transaction():
         server.store.put("EndpointConfig", name, record)

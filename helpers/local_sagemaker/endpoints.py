@@ -12,8 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import deployments, errors, listing, workers
+from helpers.local_sagemaker import data_capture, deployments, errors, listing, workers
 from helpers.local_sagemaker.deployments import Deployment, DeploymentError
+from helpers.local_sagemaker.endpoint_configs import VARIANTS
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dic
     with server.store.transaction():
         record = _require_in_service(server, name)
         plan = record[_PLAN]
-        specs = {spec["VariantName"]: spec for spec in plan["Variants"]}
+        specs = {spec["VariantName"]: spec for spec in deployments.specs(plan)}
         for desired in request["DesiredWeightsAndCapacities"]:
             variant = desired["VariantName"]
             if variant not in specs:
@@ -95,17 +96,8 @@ def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dic
                 raise errors.validation("ServerlessUpdateConfig is not available in the local SageMaker.")
             specs[variant]["Weight"] = desired.get("DesiredWeight", specs[variant]["Weight"])
             specs[variant]["InstanceCount"] = desired.get("DesiredInstanceCount", specs[variant]["InstanceCount"])
-        summaries = [
-            summary
-            | {
-                "DesiredWeight": specs[summary["VariantName"]]["Weight"],
-                "DesiredInstanceCount": specs[summary["VariantName"]]["InstanceCount"],
-            }
-            for summary in record["ProductionVariants"]
-        ]
-        server.store.update(
-            "Endpoint", name, EndpointStatus="Updating", ProductionVariants=summaries, **{_NEXT_PLAN: plan}
-        )
+        summaries = {kind: [_wanted(summary, specs) for summary in record[kind]] for kind in VARIANTS if kind in record}
+        server.store.update("Endpoint", name, EndpointStatus="Updating", **summaries, **{_NEXT_PLAN: plan})
     server.fleet.begin(name, server.fleet.rescale)
     return {"EndpointArn": record["EndpointArn"]}
 
@@ -151,13 +143,15 @@ def _require_all_at_once(deployment_config: dict | None) -> None:
 
 def _retain(plan: dict, current: dict, excluded: list[str]) -> None:
     """Takes over what was changed since the endpoint's configuration was made."""
-    known = {spec["VariantName"]: spec for spec in current["Variants"]}
-    for spec in plan["Variants"]:
+    known = {spec["VariantName"]: spec for spec in deployments.specs(current)}
+    for spec in deployments.specs(plan):
         old = known.get(spec["VariantName"], spec)
         if "DesiredWeight" not in excluded:
             spec["Weight"] = old["Weight"]
         if "DesiredInstanceCount" not in excluded:
             spec["InstanceCount"] = old["InstanceCount"]
+    if "DataCaptureConfig" not in excluded:
+        plan["DataCaptureConfig"] = current.get("DataCaptureConfig")
 
 
 class Fleet:
@@ -220,8 +214,7 @@ class Fleet:
         plan = self._server.store.require("Endpoint", name)[_NEXT_PLAN]
         deployment = self.serving[name]
         retired = []
-        for spec in plan["Variants"]:
-            variant = deployment.variants[spec["VariantName"]]
+        for spec, variant in zip(deployments.specs(plan), deployment.all_variants, strict=True):
             try:
                 variant.admit(variant.begin(spec["InstanceCount"]))
             except DeploymentError as error:
@@ -237,6 +230,7 @@ class Fleet:
         """Takes an endpoint out of service and forgets it."""
         if deployment := self.serving.pop(name, None):
             self._retire(deployment.all_workers())
+        self._server.data_capture.flush()
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
             self._server.delete_tags(self._server.arn("endpoint", name))
@@ -288,6 +282,8 @@ class Fleet:
             "EndpointStatus": "InService",
             "EndpointConfigName": plan["ConfigName"],
             "ProductionVariants": [_summary(spec) for spec in plan["Variants"]],
+            "ShadowProductionVariants": [_summary(spec) for spec in plan.get("ShadowVariants", [])] or None,
+            "DataCaptureConfig": data_capture.summary(plan.get("DataCaptureConfig")),
             _PLAN: plan,
             _NEXT_PLAN: None,
         }
@@ -325,6 +321,12 @@ def _summary(spec: dict) -> dict:
         "CurrentInstanceCount": spec["InstanceCount"],
         "DesiredInstanceCount": spec["InstanceCount"],
     }
+
+
+def _wanted(summary: dict, specs: dict[str, dict]) -> dict:
+    """A variant's summary while it is on its way to its spec."""
+    spec = specs[summary["VariantName"]]
+    return summary | {"DesiredWeight": spec["Weight"], "DesiredInstanceCount": spec["InstanceCount"]}
 
 
 def start(server: Server) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from helpers.local_sagemaker import workers
+from helpers.local_sagemaker import invocations, workers
 from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
+from helpers.local_sagemaker.invocations import Answer
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -41,15 +42,6 @@ REFUSED = {
     f"{PREFIX}Session-Id": "it is for endpoints with a stateful model",
 }
 LONGEST = {CUSTOM_ATTRIBUTES: 1024, f"{PREFIX}Inference-Id": 64}
-TIMED_OUT = (
-    b"Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
-    b"each container in Amazon CloudWatch, resolve the issue, and try again."
-)
-
-
-INVOCATIONS = "http://worker/invocations"
-
-Answer = tuple[int, Mapping[str, str], bytes]  # status (0 when the container did not answer), headers, body
 
 
 class InvocationError(Exception):
@@ -96,6 +88,8 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
     if status == 0 or status >= 400:
         raise _model_error(server, variant, worker, status, answer.decode(errors="replace"))
+    if variant.capture is not None:
+        server.data_capture.record(variant.capture, headers, body, answer_headers, answer)
     return web.Response(body=answer, status=status, headers=_response_headers(variant, answer_headers))
 
 
@@ -104,11 +98,15 @@ async def _answered(
 ) -> tuple[Variant, Worker, float, Answer]:
     """Which worker answered, since when it was asked, and its answer."""
     deadline = time.monotonic() + READY_SECONDS
+    shadowed = False
     while True:
-        variant, worker = await _choose(server, endpoint, target, deadline)
+        deployment, variant, worker = await _choose(server, endpoint, target, deadline)
+        if deployment.shadow is not None and not shadowed:
+            deployment.shadow.copy(server, body, headers)
+            shadowed = True
         asked = time.perf_counter()
         try:
-            return variant, worker, asked, await _ask(variant, worker, body, headers)
+            return variant, worker, asked, await invocations.ask(variant, worker, body, headers)
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
             await asyncio.sleep(workers.PING_SECONDS)
 
@@ -118,13 +116,15 @@ def _require_endpoint(server: Server, endpoint: str) -> None:
         raise InvocationError("ValidationError", f"Endpoint {endpoint} of account {server.account} not found.", 400)
 
 
-async def _choose(server: Server, endpoint: str, target: str | None, deadline: float) -> tuple[Variant, Worker]:
+async def _choose(
+    server: Server, endpoint: str, target: str | None, deadline: float
+) -> tuple[Deployment, Variant, Worker]:
     """A variant and its least busy worker; waits for a worker or a server that is being started again."""
     while True:
         if deployment := server.fleet.serving.get(endpoint):
             variant = _variant(deployment, endpoint, target)
             if worker := variant.least_busy():
-                return variant, worker
+                return deployment, variant, worker
         if time.monotonic() > deadline:
             raise InvocationError("ServiceUnavailable", f"No instance of endpoint {endpoint} is ready; try again.", 503)
         await asyncio.sleep(workers.PING_SECONDS)
@@ -170,23 +170,6 @@ def _variant(deployment: Deployment, endpoint: str, target: str | None) -> Varia
     if target not in deployment.variants:
         raise InvocationError("ValidationError", f"Variant {target} of endpoint {endpoint} not found.", 400)
     return deployment.variants[target]
-
-
-async def _ask(variant: Variant, worker: Worker, body: bytes, headers: dict[str, str]) -> Answer:
-    worker.in_flight += 1
-    worker.served += 1
-    timeout = aiohttp.ClientTimeout(total=variant.timeout)
-    try:
-        async with worker.session.post(INVOCATIONS, data=body, headers=headers, timeout=timeout) as answer:
-            return answer.status, answer.headers, await answer.read()
-    except TimeoutError:
-        return 0, {}, TIMED_OUT
-    except aiohttp.ClientConnectorError:
-        raise
-    except aiohttp.ClientError as error:
-        return 0, {}, f"The container closed the connection before it answered: {error}".encode()
-    finally:
-        worker.in_flight -= 1
 
 
 def _model_error(server: Server, variant: Variant, worker: Worker, status: int, message: str) -> InvocationError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import overlays, sandbox
+from helpers.local_sagemaker import job_records, overlays, sandbox
 from helpers.local_sagemaker.failures import shortened
 from helpers.local_sagemaker.logs import LogWriter
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOPPED, TIMED_OUT, SERVER_STOPPED = "Stopped", "MaxRuntimeExceeded", "ServerStopped"
-SERVER_STOPPED_REASON = "InternalServerError: the local SageMaker was stopped while the job ran"
-UNFINISHED = ("InProgress", "Stopping")
 _TAIL_LINES = 200
 _GRACE_SECONDS = 120.0
 _LEAST_GRACE_SECONDS = 5.0
@@ -80,7 +78,7 @@ class Job:
 
     Args:
         server: the server that it runs in.
-        kind: TrainingJob or ProcessingJob.
+        kind: TrainingJob, ProcessingJob or TransformJob.
         name: the job's name.
         log_group: where its output goes, such as `/aws/sagemaker/TrainingJobs`.
         max_seconds: after so long its processes are ended.
@@ -100,6 +98,7 @@ class Job:
         self._alarm = threading.Timer(max_seconds, self.cancel, (TIMED_OUT,))
         self._alarm.daemon = True
         self._processes: list[subprocess.Popen] = []
+        self._at_cut: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
         self._ended = threading.Event()
 
@@ -238,6 +237,13 @@ class Job:
                 changed.wait_for(lambda: len(done) == len(pumps))
         return first
 
+    def at_cut(self, end: Callable[[], None]) -> None:
+        """Has `end` called when the job is cut short, at once if it was: for what `run` did not start."""
+        with self._lock:
+            self._at_cut = end
+        if self.cut:
+            end()
+
     def cancel(self, reason: str) -> None:
         """Ends the processes: SIGTERM first, SIGKILL to those that still run after the grace period."""
         with self._lock:
@@ -246,6 +252,7 @@ class Job:
             self.cut = reason
             for process in self._processes:
                 sandbox.terminate(process)
+        threading.Thread(target=self._at_cut, name=f"end {self.name}", daemon=True).start()
         grace = max(_LEAST_GRACE_SECONDS, _GRACE_SECONDS / self.server.speedup)
         threading.Thread(target=self._kill_after, args=(grace,), name=f"kill {self.name}", daemon=True).start()
 
@@ -258,6 +265,12 @@ class Job:
         with self._lock:
             for process in self._processes:
                 sandbox.kill(process)
+
+    def end_with_server(self) -> None:
+        """Ends the processes at once; nothing more is written of the job."""
+        self.cut = SERVER_STOPPED
+        self.kill()
+        threading.Thread(target=self._at_cut, name=f"end {self.name}", daemon=True).start()
 
     def clean_up(self) -> None:
         """Removes the job's folder: what AWS keeps is in S3."""
@@ -329,8 +342,7 @@ class JobRunner:
             self._closed = True
             running = list(self._running.values())
         for job, _ in running:
-            job.cut = SERVER_STOPPED
-            job.kill()
+            job.end_with_server()
         for _, thread in running:
             thread.join(timeout=1)
 
@@ -379,9 +391,8 @@ def stop(server: Server) -> None:
 
 
 def _fail_unfinished(server: Server) -> None:
-    from helpers.local_sagemaker import processing, training
+    from helpers.local_sagemaker import processing, training, transform, workers
 
-    for kind, module in (("TrainingJob", training), ("ProcessingJob", processing)):
-        for record in server.store.list(kind):
-            if record[f"{kind}Status"] in UNFINISHED:
-                module.fail(server, record[f"{kind}Name"], SERVER_STOPPED_REASON)
+    for module in (training, processing, transform):
+        job_records.fail_unfinished(server, module.KIND, module.fail)
+    shutil.rmtree(workers.socket_folder(jobs_folder(server)), ignore_errors=True)

@@ -16,8 +16,24 @@ SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
 _STAGED = "staged"
 
 
-def require_served(container: dict, model_arn: str) -> None:
-    """Raises AwsError when the local SageMaker cannot serve such a container."""
+def served_container(server: Server, model_name: str) -> dict:
+    """The container that serves a model.
+
+    Raises:
+        AwsError: the model is missing, or is of a kind that the local SageMaker does not serve.
+    """
+    model = server.store.require("Model", model_name)
+    containers = model.get("Containers") or [model["PrimaryContainer"]]
+    if len(containers) != 1:
+        raise errors.validation(
+            f"{model['ModelArn']} has {len(containers)} containers: inference pipelines are not available in the local "
+            "SageMaker."
+        )
+    _require_served(containers[0], model["ModelArn"])
+    return containers[0]
+
+
+def _require_served(container: dict, model_arn: str) -> None:
     missing = []
     if "ModelPackageName" in container:
         missing.append("ModelPackageName")

@@ -7,7 +7,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import channels, errors, images, listing, mirroring, permissions, sandbox, staging
+from helpers.local_sagemaker import (
+    channels,
+    errors,
+    images,
+    job_records,
+    listing,
+    mirroring,
+    permissions,
+    sandbox,
+    staging,
+)
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.jobs import TIMED_OUT, Command, Job, JobError, Outcome
 from helpers.local_sagemaker.operations import operation
@@ -24,7 +34,6 @@ _TOLD = (
 _SOURCE_BUNDLE = f"{sandbox.ML}/processing/input/code/sourcedir.tar.gz"
 _DEFAULT_MAX_SECONDS = 86_400
 _LONGEST_EXIT_MESSAGE = 1024
-_FINAL = ("Completed", "Failed", "Stopped")
 
 
 @operation("CreateProcessingJob")
@@ -108,29 +117,13 @@ def list_processing_jobs(server: Server, request: dict) -> dict:
 @operation("StopProcessingJob")
 def stop_processing_job(server: Server, request: dict) -> None:
     """Asks the job to end."""
-    name = request["ProcessingJobName"]
-    with server.store.transaction():
-        record = server.store.require(KIND, name)
-        if record["ProcessingJobStatus"] == "Stopping":
-            return
-        if record["ProcessingJobStatus"] != "InProgress":
-            raise errors.validation(
-                f"The request was rejected because the processing job is in status {record['ProcessingJobStatus']}."
-            )
-        server.store.update(KIND, name, ProcessingJobStatus="Stopping")
-    server.jobs.stop(KIND, name)
+    job_records.stop(server, KIND, request["ProcessingJobName"])
 
 
 @operation("DeleteProcessingJob")
 def delete_processing_job(server: Server, request: dict) -> None:
     """Forgets a job that ended; its outputs and logs stay."""
-    name = request["ProcessingJobName"]
-    with server.store.transaction():
-        record = server.store.require(KIND, name)
-        if record["ProcessingJobStatus"] not in _FINAL:
-            raise errors.in_use(f"Processing job {name} is in status {record['ProcessingJobStatus']}: stop it first.")
-        server.store.delete(KIND, name)
-    server.delete_tags(record["ProcessingJobArn"])
+    job_records.delete(server, KIND, request["ProcessingJobName"])
 
 
 def run(job: Job) -> None:

@@ -114,19 +114,23 @@ def download_keys(server: Server, location: Location, keys: Iterable[str], folde
         StagingError: an object is missing, or two of them need the same name as file and as folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    base = _base(location, keys := list(keys))
-    pairs = [(key, _inside(folder, key.removeprefix(base))) for key in keys]
+    keys = list(keys)
+    pairs = [(key, _inside(folder, name)) for key, name in zip(keys, names(location, keys), strict=True)]
     with ThreadPoolExecutor(max(1, min(_AT_ONCE, len(pairs)))) as pool:
         list(pool.map(lambda pair: _download(server, location.bucket, *pair), pairs))
     return [path for _, path in pairs]
 
 
-def _base(location: Location, keys: list[str]) -> str:
-    """What names leave away of keys: `data/train` and `data/train/` both stand for the content of that folder."""
-    folder = location.key if location.key.endswith("/") or not location.key else f"{location.key}/"
-    if all(key.startswith(folder) for key in keys):
-        return folder
-    return location.key[: location.key.rfind("/") + 1]
+def names(location: Location, keys: list[str]) -> list[str]:
+    """What the objects of a prefix are called below it.
+
+    `data/train` and `data/train/` both stand for the content of that folder; else the part of a key behind the
+    prefix's last slash counts.
+    """
+    base = location.key if location.key.endswith("/") or not location.key else f"{location.key}/"
+    if not all(key.startswith(base) for key in keys):
+        base = location.key[: location.key.rfind("/") + 1]
+    return [key.removeprefix(base) for key in keys]
 
 
 def download_file(server: Server, location: Location, path: Path) -> Path:

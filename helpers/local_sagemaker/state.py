@@ -35,7 +35,11 @@ _RESOURCES = {
     "EndpointConfig": ("endpoint-config", "endpoint configuration"),
     "Endpoint": ("endpoint", "endpoint"),
 }
-_JOBS = {"TrainingJob": ("training-job", "training job"), "ProcessingJob": ("processing-job", "processing job")}
+_JOBS = {
+    "TrainingJob": ("training-job", "training job"),
+    "ProcessingJob": ("processing-job", "processing job"),
+    "TransformJob": ("transform-job", "transform job"),
+}
 
 
 class Store:

@@ -73,6 +73,7 @@ _KINDS = {
     "endpoint": "Endpoint",
     "training-job": "TrainingJob",
     "processing-job": "ProcessingJob",
+    "transform-job": "TransformJob",
 }
 
 

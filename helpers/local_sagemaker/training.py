@@ -7,7 +7,17 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import channels, errors, images, job_metrics, listing, permissions, staging, training_run
+from helpers.local_sagemaker import (
+    channels,
+    errors,
+    images,
+    job_metrics,
+    job_records,
+    listing,
+    permissions,
+    staging,
+    training_run,
+)
 from helpers.local_sagemaker.jobs import STOPPED, TIMED_OUT, Job, JobError, Outcome
 from helpers.local_sagemaker.operations import operation
 
@@ -142,28 +152,13 @@ def list_training_jobs(server: Server, request: dict) -> dict:
 def stop_training_job(server: Server, request: dict) -> None:
     """Asks the job to end; the artifacts that it has are kept."""
     name = request["TrainingJobName"]
-    with server.store.transaction():
-        record = server.store.require(KIND, name)
-        if record["TrainingJobStatus"] == "Stopping":
-            return
-        if record["TrainingJobStatus"] != "InProgress":
-            raise errors.validation(
-                f"The request was rejected because the training job is in status {record['TrainingJobStatus']}."
-            )
-        _move(server, name, "Stopping", TrainingJobStatus="Stopping")
-    server.jobs.stop(KIND, name)
+    job_records.stop(server, KIND, name, lambda: _move(server, name, "Stopping", TrainingJobStatus="Stopping"))
 
 
 @operation("DeleteTrainingJob")
 def delete_training_job(server: Server, request: dict) -> None:
     """Forgets a job that ended; its artifacts and logs stay."""
-    name = request["TrainingJobName"]
-    with server.store.transaction():
-        record = server.store.require(KIND, name)
-        if record["TrainingJobStatus"] not in _FINAL.values():
-            raise errors.in_use(f"Training job {name} is in status {record['TrainingJobStatus']}: stop it first.")
-        server.store.delete(KIND, name)
-    server.delete_tags(record["TrainingJobArn"])
+    job_records.delete(server, KIND, request["TrainingJobName"])
 
 
 def run(job: Job) -> None:

@@ -76,9 +76,16 @@ class Worker:
         self.socket = plan.sockets / f"{self.instance}.sock"
         self._last_lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen | None = None
+        self._reader: threading.Thread | None = None
         self._stopping = threading.Event()
         self._session: aiohttp.ClientSession | None = None
-        threading.Thread(target=self._supervise, daemon=True, name=f"worker-{self.instance}").start()
+        self._thread = threading.Thread(target=self._supervise, daemon=True, name=f"worker-{self.instance}")
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that serves, None before its start."""
+        return self._process.pid if self._process is not None else None
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -105,6 +112,10 @@ class Worker:
         if self._process is not None:
             _end(self._process)
 
+    def join(self) -> None:
+        """Returns when a stopped worker's last line can be read in CloudWatch."""
+        self._thread.join()
+
     def _supervise(self) -> None:
         log = self._plan.open_log(self.instance)
         failures = 0
@@ -123,6 +134,7 @@ class Worker:
                     self.started.set_result(None)
                 self._process.wait()
                 self.ready = False
+                self._reader.join(timeout=STOP_SECONDS)
             self._stopping.wait(min(2.0**failures - 1, LONGEST_BACKOFF_SECONDS))
         if not self.started.done():
             self.started.set_exception(WorkerError("The worker was stopped before it served."))
@@ -139,15 +151,15 @@ class Worker:
             stdout=subprocess.PIPE,
             code=CODE_FOLDERS,
         )
-        reader = threading.Thread(target=self._read, args=(self._process, log), daemon=True)
-        reader.start()
+        self._reader = threading.Thread(target=self._read, args=(self._process, log), daemon=True)
+        self._reader.start()
         if self._stopping.is_set():
             _end(self._process)
         deadline = time.monotonic() + self._plan.startup_seconds
         while not pings(self.socket):
             if self._process.poll() is not None:
                 _end(self._process)
-                reader.join(timeout=STOP_SECONDS)
+                self._reader.join(timeout=STOP_SECONDS)
                 lines = "\n".join(self._last_lines)
                 raise WorkerError(lines or f"The worker exited with code {self._process.returncode}.")
             if time.monotonic() > deadline:

@@ -128,18 +128,6 @@ def test_a_variant_that_cannot_be_served_is_refused(sm, unique, model, change, m
         sm.create_endpoint_config(EndpointConfigName=unique("config"), ProductionVariants=[given])
 
 
-def test_data_capture_is_refused_rather_than_stored_and_forgotten(sm, unique, model):
-    capture = {
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": "s3://captured/here",
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
-    request = {"EndpointConfigName": unique("c"), "ProductionVariants": [deployed.variant(model)]}
-    with pytest.raises(ClientError, match="DataCaptureConfig is not available"):
-        sm.create_endpoint_config(DataCaptureConfig=capture | {"EnableCapture": True}, **request)
-    sm.create_endpoint_config(DataCaptureConfig=capture | {"EnableCapture": False}, **request)
-
-
 def test_variant_names_are_unique(sm, unique, model):
     with pytest.raises(ClientError, match="must be unique"):
         sm.create_endpoint_config(EndpointConfigName=unique("c"), ProductionVariants=[deployed.variant(model)] * 2)

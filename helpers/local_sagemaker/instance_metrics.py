@@ -1,0 +1,128 @@
+"""What CloudWatch's namespace /aws/sagemaker/Endpoints says about the instances behind endpoints: their workers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.deployments import Variant
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "/aws/sagemaker/Endpoints"
+SAMPLE_SECONDS = 10.0
+MAX_METRICS = 1000  # in one PutMetricData
+
+
+class ProcessTrees:
+    """What processes and their descendants use; CPU from one sample to the next, at first since their start."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[float, float]] = {}
+
+    def sample(self, pid: int) -> tuple[float, float] | None:
+        """CPU in percent of one core and memory in percent of the machine's; None when the process is gone."""
+        try:
+            root = psutil.Process(pid)
+            cpu_seconds, resident = _used([root, *root.children(recursive=True)])
+            created = root.create_time()
+        except psutil.Error:
+            return None
+        now = time.time()
+        before, since = self._last.get(pid, (0.0, created))
+        if since < created:  # the number belongs to another process now
+            before, since = 0.0, created
+        self._last[pid] = cpu_seconds, now
+        cpu = 100 * max(cpu_seconds - before, 0.0) / max(now - since, 1e-3)
+        return cpu, 100 * resident / psutil.virtual_memory().total
+
+    def forget_all_but(self, pids: set[int]) -> None:
+        """Drops what is known about other processes."""
+        self._last = {pid: last for pid, last in self._last.items() if pid in pids}
+
+
+def _used(family: list[psutil.Process]) -> tuple[float, int]:
+    """CPU seconds and resident bytes of processes; one that has ended counts nothing."""
+    cpu_seconds, resident = 0.0, 0
+    for process in family:
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                resident += process.memory_info().rss
+        except psutil.Error:
+            continue
+        cpu_seconds += times.user + times.system
+    return cpu_seconds, resident
+
+
+class InstanceMetrics:
+    """The thread that looks at the workers in service about every ten seconds."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._trees = ProcessTrees()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="instance-metrics")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops looking."""
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(SAMPLE_SECONDS):
+            try:
+                self._send()
+            except Exception:
+                logger.exception("metrics of instances were lost")
+
+    def _send(self) -> None:
+        variants = [
+            variant for serving in list(self._server.fleet.serving.values()) for variant in serving.all_variants
+        ]
+        pids = {variant: [worker.pid for worker in variant.workers if worker.pid] for variant in variants}
+        self._trees.forget_all_but({pid for together in pids.values() for pid in together})
+        now, data = time.time(), []
+        for variant, together in pids.items():
+            samples = [sample for pid in together if (sample := self._trees.sample(pid))]
+            if samples:
+                data += _data(variant, samples, now)
+        for start in range(0, len(data), MAX_METRICS):
+            self._server.client("cloudwatch").put_metric_data(
+                Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
+            )
+
+
+def _data(variant: Variant, samples: list[tuple[float, float]], timestamp: float) -> list[dict]:
+    """The data of one variant, with a value for each of its instances."""
+    dimensions = [
+        {"Name": "EndpointName", "Value": variant.endpoint},
+        {"Name": "VariantName", "Value": variant.name},
+    ]
+    return [
+        {
+            "MetricName": name,
+            "Dimensions": dimensions,
+            "Timestamp": timestamp,
+            "Unit": "Percent",
+            "Values": [float(value) for value in values],
+        }
+        for name, values in zip(("CPUUtilization", "MemoryUtilization"), zip(*samples, strict=True), strict=True)
+    ]
+
+
+def start(server: Server) -> None:
+    """Begins to look."""
+    server.instance_metrics = InstanceMetrics(server)
+
+
+def stop(server: Server) -> None:
+    """Stops looking."""
+    server.instance_metrics.stop()
