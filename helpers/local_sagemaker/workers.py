@@ -134,11 +134,12 @@ class Worker:
                     self.started.set_result(None)
                 self._process.wait()
                 self.ready = False
-                self._reader.join(timeout=STOP_SECONDS)
             self._stopping.wait(min(2.0**failures - 1, LONGEST_BACKOFF_SECONDS))
         if not self.started.done():
             self.started.set_exception(WorkerError("The worker was stopped before it served."))
         self.socket.unlink(missing_ok=True)
+        if self._reader is not None:
+            self._reader.join(timeout=STOP_SECONDS)
         log.close()
 
     def _start(self, log: LogWriter) -> None:

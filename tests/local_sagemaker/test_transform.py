@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -204,13 +205,18 @@ def test_a_stopped_job_ends_as_stopped(transforms):
         transforms.sm.stop_transform_job(TransformJobName=name)
 
 
-def test_a_job_that_the_server_left_behind_is_failed_on_restart(tmp_path, client_of, unique):
-    client = client_of(local_sagemaker.start(tmp_path))
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_job_that_the_server_left_behind_is_failed_on_restart(tmp_path, client_of, unique, kill):
+    running = local_sagemaker.start(tmp_path)
+    client = client_of(running)
     client("s3").create_bucket(Bucket="restarted")
     transforms = Transforms(client, "restarted", unique)
     name = transforms.submit(transforms.put(a_csv="sleep\n"))
     transforms.wait_for_line(name, "rows 1")
-    local_sagemaker.stop(tmp_path)
+    if kill:
+        os.kill(running.pid, signal.SIGKILL)
+    else:
+        local_sagemaker.stop(tmp_path)
     try:
         transforms = Transforms(client_of(local_sagemaker.start(tmp_path)), "restarted", unique)
         job = transforms.ended(name)
