@@ -37,6 +37,7 @@ async def ask(variant: Variant, worker: Worker, body: bytes, headers: Mapping[st
     except aiohttp.ClientConnectorError:
         raise
     except aiohttp.ClientError as error:
+        worker.suspect()
         return 0, {}, f"The container closed the connection before it answered: {error}".encode()
     finally:
         worker.in_flight -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import os
@@ -30,6 +31,7 @@ CODE_FOLDERS = ("code", "model/code")
 STARTUP_SECONDS = 480  # until /ping must answer, when the variant does not say
 STOP_SECONDS = 3
 PING_SECONDS = 0.02
+SUSPECT_SECONDS = 0.25  # a process that breaks a connection and lives on gets requests again after this
 LONGEST_BACKOFF_SECONDS = 30
 TAIL_LINES = 100
 
@@ -99,6 +101,15 @@ class Worker:
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
         return self._session
+
+    def suspect(self) -> None:
+        """Takes no request for a moment: a connection broke, and the process may be about to end."""
+        self.ready = False
+        asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._trust, self._process)
+
+    def _trust(self, process: subprocess.Popen) -> None:
+        if process is self._process and process.returncode is None and not self._stopping.is_set():
+            self.ready = True
 
     async def close(self) -> None:
         """Closes the pool of connections."""
