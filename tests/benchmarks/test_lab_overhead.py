@@ -142,7 +142,7 @@ def test_training_and_inference_take_at_most_a_quarter_longer_than_called_direct
         through / direct,
         bar=1.25,
         unit="x",
-        slack=3,
+        slack=1.4,
         local_seconds=round(through, 2),
         direct_seconds=round(direct, 2),
     )
