@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -30,11 +30,12 @@ from helpers.local_sagemaker import (
     model,
     models,
     processing,
+    routes,
     tags,
     training,
     transform,
 )
-from helpers.local_sagemaker.operations import OPERATIONS
+from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
 from helpers.local_sagemaker.state import Store
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, models, processing, tags, training, transform)
+OPERATION_MODULES = (endpoint_configs, endpoints, invoke, models, processing, tags, training, transform)
 _WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints, instance_metrics)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -172,7 +173,8 @@ class Front:
         """The routes."""
         application = web.Application(client_max_size=0)
         application.router.add_get("/_local/health", self.health)
-        application.router.add_post("/endpoints/{name}/invocations", self.invoke)
+        for method, path, handler in routes.routes():
+            application.router.add_route(method, path, self.rest(handler))
         application.router.add_route("*", "/{path:.*}", self.dispatch)
         return application
 
@@ -181,10 +183,14 @@ class Front:
         refuse_strangers(request)
         return web.json_response({"pid": os.getpid(), "home": str(self.server.home)})
 
-    async def invoke(self, request: web.Request) -> web.StreamResponse:
-        """InvokeEndpoint."""
-        refuse_strangers(request)
-        return await invoke.invoke_endpoint(self.server, request)
+    def rest(self, handler: RestHandler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """An operation that has a path of its own, such as InvokeEndpoint."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            refuse_strangers(request)
+            return await handler(self.server, request)
+
+        return answer
 
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         """Everything else."""
@@ -216,9 +222,9 @@ class Front:
         """
         if not model.is_operation(operation):
             raise errors.AwsError("UnknownOperationException", f"Unknown operation {operation}.")
-        request = model.parse(operation, body)
         if operation not in OPERATIONS:
             raise errors.validation(f"{operation} is not available in the local SageMaker.")
+        request = model.parse(operation, body)
         return model.serialize(operation, OPERATIONS[operation](self.server, request))
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 from helpers.local_sagemaker import invocations, workers
 from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
 from helpers.local_sagemaker.invocations import Answer
+from helpers.local_sagemaker.operations import rest_operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -61,10 +62,10 @@ class InvocationError(Exception):
         self.body = {"Message": message[:MAX_MESSAGE], **members}
 
 
+@rest_operation("InvokeEndpoint")
 async def invoke_endpoint(server: Server, request: web.Request) -> web.Response:
-    """Handles POST /endpoints/{name}/invocations."""
     try:
-        return await _invoke(server, request, request.match_info["name"])
+        return await _invoke(server, request, request.match_info["EndpointName"])
     except InvocationError as error:
         return web.Response(
             body=json.dumps(error.body).encode(),

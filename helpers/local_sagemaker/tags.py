@@ -47,21 +47,21 @@ def delete(store: Store, arn: str, keys: list[str] | None = None) -> None:
             connection.execute("DELETE FROM tags WHERE arn = ? AND key = ?", (arn, key))
 
 
-@operation("AddTags")
+@operation("AddTags", stores=True)
 def add_tags(server: Server, request: dict) -> dict:
     _require_resource(server, request["ResourceArn"])
     add(server.store, request["ResourceArn"], request["Tags"])
     return {"Tags": of(server.store, request["ResourceArn"])}
 
 
-@operation("ListTags")
+@operation("ListTags", stores=True)
 def list_tags(server: Server, request: dict) -> dict:
     # A page holds at least 50 tags, and a resource at most: there is no second one.
     _require_resource(server, request["ResourceArn"])
     return {"Tags": of(server.store, request["ResourceArn"])}
 
 
-@operation("DeleteTags")
+@operation("DeleteTags", stores=True)
 def delete_tags(server: Server, request: dict) -> None:
     _require_resource(server, request["ResourceArn"])
     delete(server.store, request["ResourceArn"], request["TagKeys"])

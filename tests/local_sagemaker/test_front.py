@@ -74,13 +74,6 @@ def test_the_client_raises_the_model_s_own_exceptions(sm):
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-@pytest.mark.parametrize("operation", ["invoke_endpoint_async", "invoke_endpoint_with_response_stream"])
-def test_runtime_operations_that_are_not_here_say_so(runtime, operation):
-    arguments = {"InputLocation": "s3://b/k"} if operation.endswith("async") else {"Body": b""}
-    with pytest.raises(ClientError, match="not available in the local SageMaker"):
-        getattr(runtime, operation)(EndpointName="x", **arguments)
-
-
 def test_models_are_described_as_they_were_created(sm, unique, role_arn):
     name = unique("Model")
     container = {"Image": "local/x", "ModelDataUrl": "s3://nowhere/model.tar.gz", "Environment": {"A": "1"}}

@@ -1,0 +1,45 @@
+"""What runs here, read from the code itself: operations and how far they go, images, and other services."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from helpers.local_sagemaker import app, images, model, operations, routes, shims
+from helpers.local_sagemaker.operations import Level
+
+SERVICES = ("sagemaker", *routes.SERVICES)
+
+
+def levels() -> dict[str, dict[str, Level]]:
+    """Every operation that botocore knows, by service, and how far it goes."""
+    assert app.OPERATION_MODULES, "importing them registers their operations"
+    return {
+        service: {name: operations.level(name) for name in model.service(service)["operations"]} for service in SERVICES
+    }
+
+
+def repositories() -> dict[str, str]:
+    """The repositories of images that are known, and the local runtime that stands in for each."""
+    return {name: images.runtime_for(name.replace("<name>", "name")).name for name in images.KNOWN}
+
+
+def shimmed() -> dict[str, str]:
+    """Operations of other services that are answered by code of our own, and what that does."""
+    found = {}
+    for handler in dict.fromkeys(shims.SHIMS.values()):
+        names = [f"{service}:{operation}" for (service, operation), shim in shims.SHIMS.items() if shim is handler]
+        summary = (handler.__doc__ or "").partition("\n")[0]
+        found[", ".join(names)] = summary.partition(": ")[2] or summary
+    return found
+
+
+def moto_services() -> list[str]:
+    """The names of the services that moto has, SageMaker's own left out."""
+    from moto.backend_index import backend_url_patterns
+
+    return sorted({name for name, _ in backend_url_patterns if not name.startswith(("sagemaker", "moto", "instance"))})
+
+
+def moto_version() -> str:
+    """Of the installed moto."""
+    return importlib.metadata.version("moto")
