@@ -1,0 +1,79 @@
+"""Two programs written as AWS's public notebooks are, run whole; only the sleeps between two polls are shortened."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helpers import local_sagemaker
+from helpers.local_sagemaker import Running
+
+PROGRAMS = Path(__file__).parent / "programs"
+RUN = """
+import json, runpy, sys, time
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(min(seconds, 0.1))
+names = runpy.run_path(sys.argv[1])
+print(json.dumps(eval(sys.argv[2], names)))
+"""
+
+
+@pytest.fixture
+def run(server: Running, tmp_path: Path) -> Callable[[str, str], tuple[dict, str]]:
+    """`run(program, expression)`: what the expression is at the program's end, and what the program printed."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAGEMAKER_"))}
+    environment = inherited | local_sagemaker.environment(server) | {"TMPDIR": str(tmp_path)}
+
+    def start(program: str, expression: str) -> tuple[dict, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(PROGRAMS / program), expression],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return json.loads(done.stdout.strip().splitlines()[-1]), done.stdout + done.stderr
+
+    return start
+
+
+def test_the_churn_program_trains_serves_and_scores(run, sm, s3):
+    told, printed = run(
+        "xgboost_churn.py",
+        """{"name": job.training_job_name, "status": job.training_job_status, "metrics": final_metrics, "area": area,
+        "probabilities": probabilities.tolist(), "scores": scores.tolist(), "bucket": bucket}""",
+    )
+    assert told["status"] == "Completed" and told["area"] > 0.75
+    assert told["metrics"]["validation:auc"] == pytest.approx(told["area"], abs=0.1)
+    assert "validation-auc" in printed, "the job's log is streamed"
+    assert len(told["scores"]) == 300 and told["scores"] == pytest.approx(told["probabilities"])
+    kept = s3.get_object(Bucket=told["bucket"], Key="demo-xgboost-churn/scores/test.csv.out")["Body"].read()
+    assert list(map(float, kept.split())) == pytest.approx(told["scores"])
+    assert sm.list_endpoints(NameContains=told["name"])["Endpoints"] == []
+    assert sm.list_endpoint_configs(NameContains=told["name"])["EndpointConfigs"] == []
+    assert sm.list_models(NameContains=told["name"])["Models"] == []
+
+
+def test_the_ab_program_moves_the_traffic_and_reads_the_metrics_of_each_variant(run, sm):
+    told, printed = run(
+        "sklearn_ab_variants.py",
+        """{"endpoint": endpoint_name, "answered": answered, "last": summary,
+        "scores": {name: job["FinalMetricDataList"][0]["Value"] for name, job in jobs.items()},
+        "counted": {name: statistics("Invocations", "Sum", name) for name in jobs},
+        "milliseconds": {name: statistics("ModelLatency", "Average", name) / 1000 for name in jobs},
+        "errors": {name: statistics("Invocation5XXErrors", "Sum", name) for name in jobs}}""",
+    )
+    assert told["scores"]["forest"] > told["scores"]["linear"] > 0.8
+    assert "cv_r2=" in printed, "the job's log is streamed"
+    assert "weights 0 to 1: {'forest': 100}" in printed
+    assert {variant["VariantName"]: variant["CurrentWeight"] for variant in told["last"]} == {"linear": 0, "forest": 1}
+    assert told["counted"] == told["answered"] and sum(told["answered"].values()) == 602
+    assert told["milliseconds"]["forest"] > 0 and told["milliseconds"]["linear"] > 0
+    assert told["errors"] == {"linear": 0, "forest": 0}
+    assert sm.list_endpoints(NameContains=told["endpoint"])["Endpoints"] == []
