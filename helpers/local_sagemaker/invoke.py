@@ -67,31 +67,33 @@ async def invoke_endpoint(server: Server, request: web.Request) -> web.Response:
     try:
         return await _invoke(server, request, request.match_info["EndpointName"])
     except InvocationError as error:
-        return web.Response(
-            body=json.dumps(error.body).encode(),
-            status=error.status,
-            headers={
-                "Content-Type": "application/json",
-                "x-amzn-ErrorType": error.code,
-                "x-amzn-RequestId": str(uuid.uuid4()),
-            },
-        )
+        return refusal(error)
+
+
+def refusal(error: InvocationError) -> web.Response:
+    """The error as it goes over the wire."""
+    headers = {
+        "Content-Type": "application/json",
+        "x-amzn-ErrorType": error.code,
+        "x-amzn-RequestId": str(uuid.uuid4()),
+    }
+    return web.Response(body=json.dumps(error.body).encode(), status=error.status, headers=headers)
 
 
 async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Response:
     began = time.perf_counter()
-    _require_endpoint(server, endpoint)
-    headers = _forwarded_headers(request)
-    body = await _body(request)
+    require_endpoint(server, endpoint)
+    headers = forwarded_headers(request)
+    body = await read_body(request)
     target = request.headers.get(f"{PREFIX}Target-Variant")
     variant, worker, asked, (status, answer_headers, answer) = await _answered(server, endpoint, target, body, headers)
     record = server.invocation_metrics.record
     record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
     if status == 0 or status >= 400:
-        raise _model_error(server, variant, worker, status, answer.decode(errors="replace"))
+        raise model_error(server, variant, worker, status, answer.decode(errors="replace"))
     if variant.capture is not None:
         server.data_capture.record(variant.capture, headers, body, answer_headers, answer)
-    return web.Response(body=answer, status=status, headers=_response_headers(variant, answer_headers))
+    return web.Response(body=answer, status=status, headers=response_headers(variant, answer_headers))
 
 
 async def _answered(
@@ -101,7 +103,7 @@ async def _answered(
     deadline = time.monotonic() + READY_SECONDS
     shadowed = False
     while True:
-        deployment, variant, worker = await _choose(server, endpoint, target, deadline)
+        deployment, variant, worker = await choose(server, endpoint, target, deadline)
         if deployment.shadow is not None and not shadowed:
             deployment.shadow.copy(server, body, headers)
             shadowed = True
@@ -112,15 +114,20 @@ async def _answered(
             await asyncio.sleep(workers.PING_SECONDS)
 
 
-def _require_endpoint(server: Server, endpoint: str) -> None:
+def require_endpoint(server: Server, endpoint: str) -> None:
+    """Raises InvocationError when an endpoint is not in service."""
     if endpoint not in server.fleet.serving and endpoint not in server.fleet.recovering:
         raise InvocationError("ValidationError", f"Endpoint {endpoint} of account {server.account} not found.", 400)
 
 
-async def _choose(
+async def choose(
     server: Server, endpoint: str, target: str | None, deadline: float
 ) -> tuple[Deployment, Variant, Worker]:
-    """A variant and its least busy worker; waits for a worker or a server that is being started again."""
+    """A variant and its least busy worker; waits for a worker or a server that is being started again.
+
+    Raises:
+        InvocationError: the endpoint or the variant is not there, or no worker was ready before the deadline.
+    """
     while True:
         if deployment := server.fleet.serving.get(endpoint):
             variant = _variant(deployment, endpoint, target)
@@ -129,25 +136,34 @@ async def _choose(
         if time.monotonic() > deadline:
             raise InvocationError("ServiceUnavailable", f"No instance of endpoint {endpoint} is ready; try again.", 503)
         await asyncio.sleep(workers.PING_SECONDS)
-        _require_endpoint(server, endpoint)
+        require_endpoint(server, endpoint)
 
 
-async def _body(request: web.Request) -> bytes:
-    """The request's body; one that is too long is not kept in memory."""
+async def read_body(request: web.Request, longest: int = MAX_BODY_BYTES) -> bytes:
+    """The request's body; one that is too long is not kept in memory.
+
+    Raises:
+        InvocationError: it is longer than `longest` bytes.
+    """
     body = b""
-    if (request.content_length or 0) <= MAX_BODY_BYTES:
+    if (request.content_length or 0) <= longest:
         body = await request.read()
-        if len(body) <= MAX_BODY_BYTES:
+        if len(body) <= longest:
             return body
     raise InvocationError(
         "ValidationError",
         "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less than "
-        f"or equal to {MAX_BODY_BYTES}",
+        f"or equal to {longest}",
         400,
     )
 
 
-def _forwarded_headers(request: web.Request) -> dict[str, str]:
+def forwarded_headers(request: web.Request) -> dict[str, str]:
+    """The headers that go on to the container.
+
+    Raises:
+        InvocationError: one is too long, or is for another kind of endpoint.
+    """
     given = request.headers
     for header, purpose in REFUSED.items():
         if header in given:
@@ -173,7 +189,7 @@ def _variant(deployment: Deployment, endpoint: str, target: str | None) -> Varia
     return deployment.variants[target]
 
 
-def _model_error(server: Server, variant: Variant, worker: Worker, status: int, message: str) -> InvocationError:
+def model_error(server: Server, variant: Variant, worker: Worker, status: int, message: str) -> InvocationError:
     """What AWS says when the container answers an error, or does not answer (status 0)."""
     side = "client" if 400 <= status < 500 else "server"
     message = message[:MAX_MESSAGE]
@@ -191,7 +207,8 @@ def _model_error(server: Server, variant: Variant, worker: Worker, status: int, 
     )
 
 
-def _response_headers(variant: Variant, answered: Mapping[str, str]) -> dict[str, str]:
+def response_headers(variant: Variant, answered: Mapping[str, str]) -> dict[str, str]:
+    """What the client sees of a container's headers, and which variant it was."""
     headers = {
         "x-Amzn-Invoked-Production-Variant": variant.name,
         "x-amzn-RequestId": str(uuid.uuid4()),
