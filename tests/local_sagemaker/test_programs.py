@@ -63,7 +63,8 @@ def test_the_churn_program_trains_serves_and_scores(run, sm, s3):
 def test_the_ab_program_moves_the_traffic_and_reads_the_metrics_of_each_variant(run, sm):
     told, printed = run(
         "sklearn_ab_variants.py",
-        """{"endpoint": endpoint_name, "answered": answered, "last": summary,
+        """{"endpoint": endpoint_name, "answered": answered,
+        "weights": {variant["VariantName"]: variant["CurrentWeight"] for variant in summary},
         "scores": {name: job["FinalMetricDataList"][0]["Value"] for name, job in jobs.items()},
         "counted": {name: statistics("Invocations", "Sum", name) for name in jobs},
         "milliseconds": {name: statistics("ModelLatency", "Average", name) / 1000 for name in jobs},
@@ -72,7 +73,7 @@ def test_the_ab_program_moves_the_traffic_and_reads_the_metrics_of_each_variant(
     assert told["scores"]["forest"] > told["scores"]["linear"] > 0.8
     assert "cv_r2=" in printed, "the job's log is streamed"
     assert "weights 0 to 1: {'forest': 100}" in printed
-    assert {variant["VariantName"]: variant["CurrentWeight"] for variant in told["last"]} == {"linear": 0, "forest": 1}
+    assert told["weights"] == {"linear": 0, "forest": 1}
     assert told["counted"] == told["answered"] and sum(told["answered"].values()) == 602
     assert told["milliseconds"]["forest"] > 0 and told["milliseconds"]["linear"] > 0
     assert told["errors"] == {"linear": 0, "forest": 0}
