@@ -3,6 +3,15 @@
 `start` returns when it answers; `environment` gives the variables that point any program at it.
 """
 
-from helpers.local_sagemaker.lifecycle import LocalSageMakerError, Running, environment, reset, start, status, stop
+from helpers.local_sagemaker.lifecycle import (
+    LocalSageMakerError,
+    Running,
+    environment,
+    interrupt_spot,
+    reset,
+    start,
+    status,
+    stop,
+)
 
-__all__ = ["LocalSageMakerError", "Running", "environment", "reset", "start", "status", "stop"]
+__all__ = ["LocalSageMakerError", "Running", "environment", "interrupt_spot", "reset", "start", "status", "stop"]

@@ -25,15 +25,17 @@ from helpers.local_sagemaker import (
     errors,
     instance_metrics,
     invoke,
-    jobs,
+    job_runner,
     metrics,
     model,
     models,
     processing,
     routes,
+    spot,
     tags,
     training,
     transform,
+    warm_pools,
 )
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
 from helpers.local_sagemaker.state import Store
@@ -49,8 +51,8 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, invoke, models, processing, tags, training, transform)
-_WITH_LIFE_CYCLE = (metrics, data_capture, jobs, endpoints, instance_metrics)
+OPERATION_MODULES = (endpoint_configs, endpoints, invoke, models, processing, tags, training, transform, warm_pools)
+_WITH_LIFE_CYCLE = (metrics, data_capture, job_runner, endpoints, instance_metrics)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
@@ -67,7 +69,7 @@ class Server:
     region = arns.REGION
     account = arns.ACCOUNT
 
-    jobs: jobs.JobRunner
+    jobs: job_runner.JobRunner
     fleet: endpoints.Fleet
     invocation_metrics: metrics.InvocationMetrics
     data_capture: data_capture.DataCapture
@@ -173,6 +175,7 @@ class Front:
         """The routes."""
         application = web.Application(client_max_size=0)
         application.router.add_get("/_local/health", self.health)
+        application.router.add_post("/_local/training-jobs/{name}/interruption", self.interrupt)
         for method, path, handler in routes.routes():
             application.router.add_route(method, path, self.rest(handler))
         application.router.add_route("*", "/{path:.*}", self.dispatch)
@@ -182,6 +185,12 @@ class Front:
         """Answers whose server this is, without touching anything."""
         refuse_strangers(request)
         return web.json_response({"pid": os.getpid(), "home": str(self.server.home)})
+
+    async def interrupt(self, request: web.Request) -> web.Response:
+        """Takes the instances of a spot training job away."""
+        refuse_strangers(request)
+        name, body = request.match_info["name"], await request.read()
+        return await self.respond("The interruption", spot.answer, self.server, name, body)
 
     def rest(self, handler: RestHandler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """An operation that has a path of its own, such as InvokeEndpoint."""
@@ -202,9 +211,13 @@ class Front:
 
     async def control_plane(self, operation: str, body: bytes) -> web.Response:
         """One operation of the JSON 1.1 protocol."""
+        return await self.respond(operation, self.answer, operation, body)
+
+    async def respond(self, operation: str, answer: Callable[..., bytes], *arguments: object) -> web.Response:
+        """What `answer` gives in a thread, or its error."""
         loop = asyncio.get_running_loop()
         try:
-            status, body = 200, await loop.run_in_executor(self.server.threads, self.answer, operation, body)
+            status, body = 200, await loop.run_in_executor(self.server.threads, answer, *arguments)
         except errors.AwsError as error:
             status, body = error.status, errors.json_body(error)
         except Exception:

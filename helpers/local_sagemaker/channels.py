@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, staging
@@ -32,9 +31,21 @@ def check(server: Server, request: dict) -> None:
             raise errors.validation(
                 f"Channel {name}: the local SageMaker has no input mode {mode}; use File or FastFile."
             )
+        for member in ("CompressionType", "RecordWrapperType"):
+            if channel.get(member, "None") != "None":
+                raise errors.validation(
+                    f"Channel {name}: {member} {channel[member]} goes with input mode Pipe, which is not available in "
+                    "the local SageMaker; leave it out."
+                )
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
             raise errors.validation(f"Channel {name}: the local SageMaker reads channels from S3DataSource only.")
+        if "InstanceGroupNames" in source:
+            raise errors.validation(f"Channel {name}: the local SageMaker has no instance groups.")
+        if mode == "FastFile" and source["S3DataType"] != "S3Prefix":
+            raise errors.validation(
+                f"Channel {name}: input mode FastFile supports S3DataType S3Prefix only, got {source['S3DataType']}."
+            )
         if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
             raise errors.validation(
                 f"Channel {name}: the local SageMaker has no S3DataType {source['S3DataType']}; "
@@ -76,18 +87,23 @@ def configuration(request: dict) -> dict:
     }
 
 
-def download(server: Server, channels: Iterable[dict], hosts: list[Host]) -> None:
+def download(server: Server, request: dict, hosts: list[Host]) -> None:
     """Copies every channel to `/opt/ml/input/data/<channel>` of every host; a sharded channel is dealt out by key.
+
+    A FastFile channel has all of its files before the job starts, as a File channel has: AWS streams each when it is
+    read. They are read-only, as on AWS.
 
     Raises:
         StagingError: something is missing in S3, worded as AWS words it.
     """
-    for channel in channels:
+    for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"]["S3DataSource"]
         sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
-        copy_source(
-            server, source["S3Uri"], source["S3DataType"], hosts, f"input/data/{channel['ChannelName']}", sharded
-        )
+        folder = f"input/data/{channel['ChannelName']}"
+        copy_source(server, source["S3Uri"], source["S3DataType"], hosts, folder, sharded)
+        if input_mode(channel, request) == "FastFile":
+            for path in (path for host in hosts for path in host.path(folder).rglob("*") if path.is_file()):
+                path.chmod(0o444)
 
 
 def copy_source(

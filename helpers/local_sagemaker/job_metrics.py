@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import logging
+import math
 import re
 import threading
 import time
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _MOST_DATA = 500
+_MOST_DENSE = 1000  # values of a metric that are all kept; of later ones, one a second
 
 # As DescribeTrainingJob shows them for the built-in XGBoost algorithm.
 _XGBOOST_METRICS = (
@@ -47,18 +50,23 @@ class MetricReader:
         ]
         self._data: list[dict] = []
         self._last: dict[str, dict] = {}
+        self._kept: collections.Counter[str] = collections.Counter()
+        self._kept_time: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def read(self, line: str) -> None:
-        """Takes the first group of every definition that the line matches."""
+        """Takes the first group of every definition that the line matches, if it is a number that CloudWatch takes."""
         for name, pattern in self._patterns:
             match = pattern.search(line)
             value = _number(match) if match else None
             if value is not None:
                 datum = {"MetricName": name, "Value": value, "Timestamp": time.time()}
                 with self._lock:
-                    self._data.append(datum)
                     self._last[name] = datum
+                    if self._kept[name] < _MOST_DENSE or datum["Timestamp"] - self._kept_time[name] >= 1:
+                        self._data.append(datum)
+                        self._kept[name] += 1
+                        self._kept_time[name] = datum["Timestamp"]
 
     def final(self) -> list[dict]:
         """FinalMetricDataList: the last value of every metric."""
@@ -81,6 +89,7 @@ class MetricReader:
 
 def _number(match: re.Match) -> float | None:
     try:
-        return float(match.group(1))
+        value = float(match.group(1))
+        return value if math.isfinite(value) else None
     except (IndexError, ValueError, TypeError):
         return None

@@ -1,9 +1,8 @@
-"""Jobs: one supervising thread and one process tree each; stop, timeout, and recovery after a restart."""
+"""A job while it runs: its hosts and their processes, what ends them, and what they print."""
 
 from __future__ import annotations
 
 import collections
-import logging
 import os
 import shutil
 import subprocess
@@ -14,16 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import job_records, overlays, sandbox
-from helpers.local_sagemaker.failures import shortened
+from helpers.local_sagemaker import overlays, sandbox
 from helpers.local_sagemaker.logs import LogWriter
+from helpers.local_sagemaker.output import Pump
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-logger = logging.getLogger(__name__)
-
-STOPPED, TIMED_OUT, SERVER_STOPPED = "Stopped", "MaxRuntimeExceeded", "ServerStopped"
+STOPPED, TIMED_OUT, WAITED_TOO_LONG = "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"
+INTERRUPTED, SERVER_STOPPED = "Interrupted", "ServerStopped"
 _TAIL_LINES = 200
 _GRACE_SECONDS = 120.0
 _LEAST_GRACE_SECONDS = 5.0
@@ -83,24 +81,34 @@ class Job:
         log_group: where its output goes, such as `/aws/sagemaker/TrainingJobs`.
         max_seconds: after so long its processes are ended.
         hosts: how many instances it has.
+        isolated: whether its processes have no network, not even this machine's loopback.
     """
 
     def __init__(
-        self, server: Server, kind: str, name: str, *, log_group: str, max_seconds: float, hosts: int = 1
+        self,
+        server: Server,
+        kind: str,
+        name: str,
+        *,
+        log_group: str,
+        max_seconds: float,
+        hosts: int = 1,
+        isolated: bool = False,
     ) -> None:
         self.server, self.kind, self.name = server, kind, name
         self.folder = jobs_folder(server) / kind / name
         names = [f"algo-{number}" for number in range(1, hosts + 1)]
         self.hosts = [Host(host, self.folder / host / "ml") for host in names]
         self.cut: str | None = None
+        self._isolated = isolated
         self._log_group = log_group
         self._writers: dict[str, LogWriter] = {}
-        self._alarm = threading.Timer(max_seconds, self.cancel, (TIMED_OUT,))
-        self._alarm.daemon = True
+        self._alarm = self._timer(max_seconds, TIMED_OUT)
         self._processes: list[subprocess.Popen] = []
         self._at_cut: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
         self._ended = threading.Event()
+        self._given_up = threading.Event()
 
     def make_folders(self, *inside: str) -> None:
         """Makes the job's folders anew; each of `inside` is a path below `/opt/ml`."""
@@ -155,7 +163,7 @@ class Job:
             for host, command in zip(self.hosts, commands, strict=True):
                 process = self._start(lambda host=host, command=command: self._launch(host, command, python))
                 if process:
-                    pumps.append(_Pump(process, self._writer(host), tail, on_line))
+                    pumps.append(Pump(process, self._writer(host), tail, on_line))
             code = self._wait(pumps)
         except FileNotFoundError as error:
             self.kill()
@@ -176,7 +184,7 @@ class Job:
         process = self._start(lambda: sandbox.launch_on_host(argv, env, stdout=subprocess.PIPE, cwd=cwd))
         if process is None:
             return 1, []
-        return _Pump(process, self._writer(self.hosts[0]), tail).wait(), list(tail)
+        return Pump(process, self._writer(self.hosts[0]), tail).wait(), list(tail)
 
     def close(self) -> None:
         """Stops the clock, and returns when every line of output is in CloudWatch Logs; nothing runs after that."""
@@ -213,14 +221,15 @@ class Job:
             stdout=subprocess.PIPE,
             cwd=command.cwd,
             hosts=[other.name for other in self.hosts],
+            isolated=self._isolated,
         )
 
-    def _wait(self, pumps: list[_Pump]) -> int:
+    def _wait(self, pumps: list[Pump]) -> int:
         """Waits for all hosts; the first that fails ends the others, as on AWS."""
         done: list[int] = []
         changed = threading.Condition()
 
-        def wait(pump: _Pump) -> None:
+        def wait(pump: Pump) -> None:
             code = pump.wait()
             with changed:
                 done.append(code)
@@ -247,6 +256,10 @@ class Job:
     def cancel(self, reason: str) -> None:
         """Ends the processes: SIGTERM first, SIGKILL to those that still run after the grace period."""
         with self._lock:
+            if self.cut == INTERRUPTED and reason != INTERRUPTED:
+                # Its processes end already, or have ended: what changes is that it does not run once more.
+                self.cut = reason
+                self._given_up.set()
             if self.cut or self._ended.is_set():
                 return
             self.cut = reason
@@ -255,6 +268,32 @@ class Job:
         threading.Thread(target=self._at_cut, name=f"end {self.name}", daemon=True).start()
         grace = max(_LEAST_GRACE_SECONDS, _GRACE_SECONDS / self.server.speedup)
         threading.Thread(target=self._kill_after, args=(grace,), name=f"kill {self.name}", daemon=True).start()
+
+    def begin_again(self, after: float, max_seconds: float, reason: str) -> bool:
+        """Waits, and makes an interrupted job ready to `run` once more.
+
+        Args:
+            after: seconds to wait.
+            max_seconds: after so long the processes of the new run are ended, for the given reason.
+            reason: TIMED_OUT or WAITED_TOO_LONG.
+
+        Returns:
+            False when the job was ended for good meanwhile; `cut` says why.
+        """
+        self._given_up.wait(after)
+        with self._lock:
+            if self.cut != INTERRUPTED:
+                return False
+            self.cut = None
+            self._processes.clear()
+            self._ended.clear()
+            self._alarm = self._timer(max_seconds, reason)
+        return True
+
+    def _timer(self, seconds: float, reason: str) -> threading.Timer:
+        timer = threading.Timer(min(max(seconds, 0), threading.TIMEOUT_MAX), self.cancel, (reason,))
+        timer.daemon = True
+        return timer
 
     def _kill_after(self, seconds: float) -> None:
         if not self._ended.wait(seconds):
@@ -269,102 +308,13 @@ class Job:
     def end_with_server(self) -> None:
         """Ends the processes at once; nothing more is written of the job."""
         self.cut = SERVER_STOPPED
+        self._given_up.set()
         self.kill()
         threading.Thread(target=self._at_cut, name=f"end {self.name}", daemon=True).start()
 
     def clean_up(self) -> None:
         """Removes the job's folder: what AWS keeps is in S3."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class _Pump(threading.Thread):
-    """Reads a process's output until it ends, and hands each line on."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen,
-        writer: LogWriter,
-        tail: collections.deque[str],
-        on_line: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        super().__init__(name=f"pump {process.pid}", daemon=True)
-        self._process, self._writer, self._tail, self._on_line = process, writer, tail, on_line
-        self.start()
-
-    def run(self) -> None:
-        for raw in self._process.stdout:
-            line = raw.decode(errors="replace").rstrip("\r\n")
-            self._tail.append(line)
-            self._writer.write(line)
-            self._on_line(line)
-
-    def wait(self) -> int:
-        """The exit code, once the process ended and all of its output is handed on."""
-        code = self._process.wait()
-        sandbox.kill(self._process)
-        self.join()
-        self._process.stdout.close()
-        return code if code >= 0 else 128 - code
-
-
-class JobRunner:
-    """Starts and stops the jobs of a server."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._running: dict[tuple[str, str], tuple[Job, threading.Thread]] = {}
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def submit(self, job: Job, body: Callable[[Job], None], fail: Callable[[Server, str, str], None]) -> None:
-        """Runs a job's body in a thread of its own.
-
-        Args:
-            job: the job; its record is in the store.
-            body: does the work; `JobError` ends the job as Failed.
-            fail: `fail(server, name, reason)` writes the end of a failed job.
-        """
-        thread = threading.Thread(target=self._supervise, args=(job, body, fail), name=f"job {job.name}", daemon=True)
-        with self._lock:
-            self._running[job.kind, job.name] = (job, thread)
-        thread.start()
-
-    def stop(self, kind: str, name: str) -> None:
-        """Ends a running job's processes; its body writes the end. Does nothing when it does not run."""
-        with self._lock:
-            running = self._running.get((kind, name))
-        if running:
-            running[0].cancel(STOPPED)
-
-    def close(self) -> None:
-        """Ends all jobs at once, because the server goes away."""
-        with self._lock:
-            self._closed = True
-            running = list(self._running.values())
-        for job, _ in running:
-            job.end_with_server()
-        for _, thread in running:
-            thread.join(timeout=1)
-
-    def _supervise(self, job: Job, body: Callable[[Job], None], fail: Callable[[Server, str, str], None]) -> None:
-        try:
-            body(job)
-        except ServerStoppedError:
-            return
-        except JobError as error:
-            fail(self._server, job.name, shortened(str(error)))
-        except Exception as error:
-            if self._closed:
-                return
-            logger.exception("%s %s failed", job.kind, job.name)
-            fail(
-                self._server, job.name, shortened(f"InternalServerError: {error!r}, see the log of the local SageMaker")
-            )
-        finally:
-            job.close()
-            job.clean_up()
-            with self._lock:
-                self._running.pop((job.kind, job.name), None)
 
 
 def jobs_folder(server: Server) -> Path:
@@ -375,24 +325,3 @@ def jobs_folder(server: Server) -> Path:
 def host_cpus() -> int:
     """CPUs that a job may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def start(server: Server) -> None:
-    """Gives the server its runner, and fails the jobs that were running when it was last stopped."""
-    server.jobs = JobRunner(server)
-    _fail_unfinished(server)
-    shutil.rmtree(jobs_folder(server), ignore_errors=True)
-
-
-def stop(server: Server) -> None:
-    """Ends all jobs and marks them as failed."""
-    server.jobs.close()
-    _fail_unfinished(server)
-
-
-def _fail_unfinished(server: Server) -> None:
-    from helpers.local_sagemaker import processing, training, transform, workers
-
-    for module in (training, processing, transform):
-        job_records.fail_unfinished(server, module.KIND, module.fail)
-    shutil.rmtree(workers.socket_folder(jobs_folder(server)), ignore_errors=True)

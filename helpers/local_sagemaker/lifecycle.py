@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from helpers.local_sagemaker import arns
 
@@ -120,6 +121,35 @@ def reset(home: str | Path | None = None) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def interrupt_spot(
+    training_job_name: str, without_capacity_seconds: float = 60.0, home: str | Path | None = None
+) -> None:
+    """Takes the instances of a managed spot training job away, which on AWS happens by itself.
+
+    The job's processes get SIGTERM; it starts again from its checkpoints when there is capacity.
+
+    Args:
+        training_job_name: a job with EnableManagedSpotTraining that runs.
+        without_capacity_seconds: how long there are no instances, in AWS's time: it passes `LOCAL_SAGEMAKER_SPEEDUP`
+            times faster, and counts in full against MaxWaitTimeInSeconds.
+        home: as in `start`.
+
+    Raises:
+        LocalSageMakerError: the server or the job does not run, or the job uses no spot instances.
+    """
+    running = status(home)
+    if running is None:
+        raise LocalSageMakerError(f"The local SageMaker of {_home(home)} does not run.")
+    connection = http.client.HTTPConnection("127.0.0.1", int(running.url.rpartition(":")[2]), timeout=60)
+    with contextlib.closing(connection):
+        body = json.dumps({"WithoutCapacitySeconds": without_capacity_seconds})
+        connection.request("POST", f"/_local/training-jobs/{quote(training_job_name, safe='')}/interruption", body)
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+    if answer.status != 200:
+        raise LocalSageMakerError(told["message"])
 
 
 def environment(running: Running) -> dict[str, str]:

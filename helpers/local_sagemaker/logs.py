@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _GATHER_SECONDS = 0.2
 _MOST_EVENTS = 10_000
 _MOST_BYTES = 1_000_000
-_LONGEST_EVENT = 250_000
+LONGEST_EVENT = 250_000
 _EVENT_OVERHEAD = 26
 
 
@@ -41,7 +41,7 @@ class LogWriter:
         """Adds a line; empty ones are left out, as CloudWatch has no empty events."""
         line = line.rstrip("\r\n")
         if line:
-            self._events.put({"timestamp": int(time.time() * 1000), "message": line[:_LONGEST_EVENT]})
+            self._events.put({"timestamp": int(time.time() * 1000), "message": line[:LONGEST_EVENT]})
 
     def close(self) -> None:
         """Returns when every line can be read in CloudWatch."""

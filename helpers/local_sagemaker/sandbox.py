@@ -22,7 +22,7 @@ from typing import IO
 
 import psutil
 
-from helpers.local_sagemaker import rewriting
+from helpers.local_sagemaker import errors, rewriting
 
 ML = "/opt/ml"
 WAYS = ("bwrap", "unshare", "rewrite")
@@ -73,6 +73,7 @@ def launch(
     cwd: str = ML,
     code: Iterable[str] = CODE_FOLDERS,
     hosts: Iterable[str] = (),
+    isolated: bool = False,
 ) -> subprocess.Popen:
     """Starts a process that sees `ml_root` as `/opt/ml`, in a session of its own, and that dies with this process.
 
@@ -84,12 +85,15 @@ def launch(
         cwd: the working directory as the process sees it.
         code: folders below ml_root whose text files are rewritten where `/opt/ml` cannot be bound.
         hosts: names that shall resolve to this machine, such as `algo-1`.
+        isolated: the process gets a network of its own, from which nothing is reached; see `require_isolation`.
 
     Raises:
         FileNotFoundError: there is no such command.
-        RuntimeError: LOCAL_SAGEMAKER_BIND forces a way that does not work here.
+        RuntimeError: LOCAL_SAGEMAKER_BIND forces a way that does not work here, or nothing isolates a process.
     """
     bound = binding()
+    if isolated and not _can_isolate(bound):
+        raise RuntimeError("this machine gives a process no network namespace")
     argv, env = [str(part) for part in argv], dict(env)
     if bound.way == "rewrite":
         rewriting.rewrite_folders([ml_root / folder for folder in code], ml_root)
@@ -97,7 +101,7 @@ def launch(
         env = {key: rewriting.rewrite(value, ml_root) for key, value in env.items()}
         cwd = rewriting.rewrite(cwd, ml_root)
     _require_command(argv[0], ml_root, env, cwd)
-    wrapped = _wrap(bound, argv, ml_root, cwd, _hosts_file(ml_root, hosts))
+    wrapped = _wrap(bound, argv, ml_root, cwd, _hosts_file(ml_root, hosts), isolated=isolated)
 
     return _start(wrapped, env, stdout, cwd if bound.way == "rewrite" else "/")
 
@@ -211,11 +215,43 @@ def _binding(forced: str) -> Binding:
     raise RuntimeError(f"LOCAL_SAGEMAKER_BIND={forced}, but {forced} cannot bind {ML} on this machine")
 
 
-def _works(candidate: Binding) -> bool:
+def require_inside(path: str, member: str, below: str = ML) -> None:
+    """Checks a path of a request that the job sees below `/opt/ml`.
+
+    Raises:
+        AwsError: `ValidationException`; it is elsewhere, or leads elsewhere by `..`.
+    """
+    if not f"{path}/".startswith(f"{below}/") or ".." in path.split("/"):
+        raise errors.validation(f"{member} must begin with {below}, got {path!r}")
+
+
+def require_isolation(isolated: bool, instances: int = 1) -> None:
+    """Checks that a job can be had that has no network, if it is asked for.
+
+    Raises:
+        AwsError: `ValidationException`; this machine has no network namespaces, or the instances need each other.
+    """
+    if isolated and instances > 1:
+        raise errors.validation(
+            "EnableNetworkIsolation with more than one instance is not available in the local SageMaker."
+        )
+    if isolated and not _can_isolate(binding()):
+        raise errors.validation(
+            "EnableNetworkIsolation is not available in the local SageMaker on this machine: it gives a process no "
+            "network namespace (on Linux, install bubblewrap and allow unprivileged user namespaces)."
+        )
+
+
+@functools.cache
+def _can_isolate(bound: Binding) -> bool:
+    return bound.way != "rewrite" and _works(bound, isolated=True)
+
+
+def _works(candidate: Binding, isolated: bool = False) -> bool:
     if platform.system() != "Linux" or not shutil.which(candidate.way) or not Path("/opt").is_dir():
         return False
     stage = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - bound read-only for the probe, nothing is written
-    command = _wrap(candidate, ["/bin/sh", "-c", f"test -d {ML}"], stage, "/", None, probe=True)
+    command = _wrap(candidate, ["/bin/sh", "-c", f"test -d {ML}"], stage, "/", None, probe=True, isolated=isolated)
     try:
         probe = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
@@ -224,7 +260,13 @@ def _works(candidate: Binding) -> bool:
 
 
 def _wrap(
-    bound: Binding, argv: list[str], ml_root: Path, cwd: str, hosts: Path | None, probe: bool = False
+    bound: Binding,
+    argv: list[str],
+    ml_root: Path,
+    cwd: str,
+    hosts: Path | None,
+    probe: bool = False,
+    isolated: bool = False,
 ) -> list[str]:
     guard = [] if bound.contained or probe else _GUARD_COMMAND
     if bound.way == "rewrite":
@@ -236,10 +278,12 @@ def _wrap(
         return [
             *("setpriv", "--pdeathsig", "KILL"),
             *("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"),
+            *(["--net"] if isolated else []),
             *("/bin/sh", "-c", _UNSHARE_SCRIPT, "sandbox", str(stage), str(ml_root), cwd, str(hosts or "")),
             *(str(os.getuid()), str(os.getgid()), *argv),
         ]
     contained = ["--unshare-pid", "--proc", "/proc"] if bound.contained else []
+    contained += ["--unshare-net"] if isolated else []
     hosts_bind = ["--ro-bind", str(hosts), "/etc/hosts"] if hosts else []
     siblings = [part for entry in sorted(Path("/opt").iterdir()) if entry.name != "ml" for part in _bind(entry)]
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from typing import TYPE_CHECKING
@@ -15,10 +14,22 @@ from helpers.local_sagemaker import (
     job_records,
     listing,
     permissions,
+    sandbox,
+    spot,
     staging,
     training_run,
+    warm_pools,
 )
-from helpers.local_sagemaker.jobs import STOPPED, TIMED_OUT, Job, JobError, Outcome
+from helpers.local_sagemaker.jobs import (
+    INTERRUPTED,
+    SERVER_STOPPED,
+    STOPPED,
+    TIMED_OUT,
+    WAITED_TOO_LONG,
+    Job,
+    JobError,
+    ServerStoppedError,
+)
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -39,6 +50,10 @@ _TOLD = (
     *("TensorBoardOutputConfig", "ExperimentConfig", "ProfilerConfig", "ProfilerRuleConfigurations", "RetryStrategy"),
     *("RemoteDebugConfig", "InfraCheckConfig"),
 )
+_NOT_AVAILABLE = (
+    *("DebugRuleConfigurations", "ProfilerRuleConfigurations", "SessionChainingConfig", "ServerlessJobConfig"),
+    *("MlflowConfig", "ModelPackageConfig"),
+)
 _DEFAULT_MAX_SECONDS = 86_400
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
@@ -49,9 +64,14 @@ _MESSAGES = {
     "Failed": "Training job failed",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
+    "Interrupted": "Training job interrupted: the spot instances were taken away. Waiting for capacity.",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
-_FINAL = {"Completed": "Completed", "Failed": "Failed", "Stopped": "Stopped", "MaxRuntimeExceeded": "Stopped"}
+_FINAL = {"Completed": "Completed", "Failed": "Failed", STOPPED: "Stopped", TIMED_OUT: "Stopped"}
+_FINAL |= {WAITED_TOO_LONG: "Stopped"}
+_NOT_WHEN_STOPPING = ("Starting", "Downloading", "Training", "Interrupted")
+_RETRIES = "_Retries"
 
 
 @operation("CreateTrainingJob")
@@ -67,9 +87,7 @@ def create_training_job(server: Server, request: dict) -> dict:
         raise errors.validation(
             "The local SageMaker trains with AlgorithmSpecification.TrainingImage, and none is given."
         )
-    resources = request.get("ResourceConfig", {})
-    if "InstanceType" not in resources or "InstanceCount" not in resources:
-        raise errors.validation("ResourceConfig needs InstanceType and InstanceCount in the local SageMaker.")
+    _check_available(request)
     permissions.require_role(server, request["RoleArn"])
     _check_metric_definitions(algorithm)
     _check_waiting(request)
@@ -92,16 +110,41 @@ def create_training_job(server: Server, request: dict) -> dict:
     with server.store.transaction():
         server.store.put(KIND, name, record)
         server.add_tags(arn, request.get("Tags", []))
+        warm_pools.take(server, record)
+    _submit(server, record)
+    return {"TrainingJobArn": arn}
+
+
+def _submit(server: Server, record: dict) -> None:
     job = Job(
         server,
         KIND,
-        name,
+        record["TrainingJobName"],
         log_group=training_run.LOG_GROUP,
         max_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
-        hosts=resources["InstanceCount"],
+        hosts=record["ResourceConfig"]["InstanceCount"],
+        isolated=record.get("EnableNetworkIsolation", False),
     )
     server.jobs.submit(job, run, fail)
-    return {"TrainingJobArn": arn}
+
+
+def _check_available(request: dict) -> None:
+    """Refuses what the local SageMaker could only ignore."""
+    resources, algorithm = request.get("ResourceConfig", {}), request["AlgorithmSpecification"]
+    if "InstanceType" not in resources or "InstanceCount" not in resources:
+        raise errors.validation("ResourceConfig needs InstanceType and InstanceCount in the local SageMaker.")
+    missing = [name for name in _NOT_AVAILABLE if request.get(name)]
+    missing += [
+        f"ResourceConfig.{name}"
+        for name in ("InstanceGroups", "TrainingPlanArn", "InstancePreferences")
+        if name in resources
+    ]
+    if request.get("RemoteDebugConfig", {}).get("EnableRemoteDebug"):
+        missing.append("RemoteDebugConfig.EnableRemoteDebug")
+    if missing:
+        raise errors.validation(f"{', '.join(missing)}: not available in the local SageMaker.")
+    sandbox.require_isolation(request.get("EnableNetworkIsolation", False), resources["InstanceCount"])
+    training_run.check_arguments(algorithm)
 
 
 def _check_metric_definitions(algorithm: dict) -> None:
@@ -136,14 +179,15 @@ def _built_in_metrics(request: dict) -> dict:
 @operation("DescribeTrainingJob")
 def describe_training_job(server: Server, request: dict) -> dict:
     """The whole record."""
-    return server.store.require(KIND, request["TrainingJobName"])
+    return warm_pools.shown(server, server.store.require(KIND, request["TrainingJobName"]))
 
 
 @operation("ListTrainingJobs")
 def list_training_jobs(server: Server, request: dict) -> dict:
     """One page of summaries."""
-    # No job here has a warm pool or a training plan.
-    found = [] if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & request.keys() else server.store.list(KIND)
+    # No job here has a training plan.
+    records = [] if "TrainingPlanArnEquals" in request else server.store.list(KIND)
+    found = warm_pools.with_status(server, records, request.get("WarmPoolStatusEquals"))
     page = listing.page(found, request, "TrainingJobName", "TrainingJobStatus")
     return listing.response("TrainingJobSummaries", *page)
 
@@ -174,39 +218,61 @@ def run(job: Job) -> None:
         raise JobError(f"ClientError: {error.message}") from error
     reader = job_metrics.MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
     try:
-        _move(server, job.name, "Downloading", TrainingStartTime=time.time())
-        launch = training_run.prepare(job, record, runtime)
-        _move(server, job.name, "Training")
-        try:
-            outcome = training_run.execute(job, record, launch, reader.read)
-        finally:
-            reader.publish(server, job.name)
-            server.store.update(KIND, job.name, FinalMetricDataList=reader.final() or None)
-        _move(server, job.name, "Uploading")
-        training_run.upload(job, record)
+        cut = _attempt(job, record, runtime, reader)
+        while cut == INTERRUPTED:
+            _move(server, job.name, "Interrupted")
+            job.clean_up()
+            if spot.await_capacity(job):
+                _move(server, job.name, "Starting")
+                cut = _attempt(job, record, runtime, reader)
+            else:
+                cut = job.cut
+        if cut == SERVER_STOPPED:
+            raise ServerStoppedError
+        if job.folder.exists():
+            _move(server, job.name, "Uploading")
+            training_run.upload(job, record)
     except staging.StagingError as error:
         raise JobError(f"ClientError: {error}") from error
-    _finish(server, job.name, outcome)
+    _end(server, job.name, cut or "Completed")
 
 
-def _finish(server: Server, name: str, outcome: Outcome) -> None:
-    final = {None: "Completed", STOPPED: "Stopped", TIMED_OUT: "MaxRuntimeExceeded"}[outcome.cut]
-    _end(server, name, final)
+def _attempt(job: Job, record: dict, runtime: images.Runtime, reader: job_metrics.MetricReader) -> str | None:
+    """One run on instances, from Downloading on; returns why it was cut short, if it was."""
+    server = job.server
+    started = server.store.require(KIND, job.name).get("TrainingStartTime", time.time())
+    _move(server, job.name, "Downloading", TrainingStartTime=started)
+    launch = training_run.prepare(job, record, runtime)
+    _move(server, job.name, "Training")
+    try:
+        return training_run.execute(job, record, launch, reader.read).cut
+    finally:
+        reader.publish(server, job.name)
+        server.store.update(KIND, job.name, FinalMetricDataList=reader.final() or None)
 
 
 def fail(server: Server, name: str, reason: str) -> None:
-    """Ends a job as Failed."""
-    _end(server, name, "Failed", FailureReason=reason)
+    """Ends a job as Failed; after a fault of the server's own, one with a RetryStrategy is run again instead."""
+    if not (reason.startswith("InternalServerError") and _retry(server, name)):
+        _end(server, name, "Failed", FailureReason=reason)
+
+
+def _retry(server: Server, name: str) -> bool:
+    """Whether the job will run again: at once, or when the server starts the next time."""
+    record = server.store.require(KIND, name)
+    retries = record.get(_RETRIES, 0)
+    most = record.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+    if record["TrainingJobStatus"] != "InProgress" or retries >= most:
+        return False
+    if not server.jobs.closed:
+        begin = {spot.ATTEMPT_BEGIN: len(record["SecondaryStatusTransitions"])}
+        _move(server, name, "Starting", **{_RETRIES: retries + 1} | begin)
+        _submit(server, record)
+    return True
 
 
 def _end(server: Server, name: str, secondary: str, **changes: object) -> None:
-    now = time.time()
-    record = server.store.require(KIND, name)
-    times: dict[str, object] = {"TrainingEndTime": now}
-    if "TrainingStartTime" in record:
-        seconds = math.ceil(now - record["TrainingStartTime"])
-        times |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
-    _move(server, name, secondary, TrainingJobStatus=_FINAL[secondary], **times, **changes)
+    _move(server, name, secondary, TrainingJobStatus=_FINAL[secondary], TrainingEndTime=time.time(), **changes)
 
 
 def _move(server: Server, name: str, secondary: str, **changes: object) -> None:
@@ -214,7 +280,7 @@ def _move(server: Server, name: str, secondary: str, **changes: object) -> None:
     with server.store.transaction():
         now = time.time()
         record = server.store.require(KIND, name)
-        if record["TrainingJobStatus"] == "Stopping" and secondary in ("Downloading", "Training"):
+        if record["TrainingJobStatus"] == "Stopping" and secondary in _NOT_WHEN_STOPPING:
             secondary = "Stopping"
         transitions = record["SecondaryStatusTransitions"]
         if transitions[-1]["Status"] != secondary:
@@ -222,6 +288,7 @@ def _move(server: Server, name: str, secondary: str, **changes: object) -> None:
             transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": _MESSAGES[secondary]})
         if secondary in _FINAL:
             transitions[-1]["EndTime"] = now
+            changes |= spot.times(record) if "TrainingStartTime" in record else {}
         server.store.update(
             KIND, name, **{"SecondaryStatus": secondary, "SecondaryStatusTransitions": transitions} | changes
         )

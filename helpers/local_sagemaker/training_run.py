@@ -23,6 +23,7 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # What the SDK's driver and its sm_train.sh write to the failure file tells nothing of the script's own error.
 _OF_SDK_DRIVER = ("Traceback (most recent call last)", "Training Execution failed")
 _CHECKPOINTS = f"{sandbox.ML}/checkpoints"
+_TENSORBOARD = f"{sandbox.ML}/output/tensorboard"
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,30 @@ def check_locations(request: dict) -> None:
     Raises:
         AwsError: `ValidationException`; one of them cannot be used.
     """
-    checkpoint = request.get("CheckpointConfig")
-    uris = [request["OutputDataConfig"]["S3OutputPath"], *([checkpoint["S3Uri"]] if checkpoint else [])]
-    for uri in uris:
+    checkpoint, tensorboard = request.get("CheckpointConfig", {}), request.get("TensorBoardOutputConfig", {})
+    uris = [request["OutputDataConfig"]["S3OutputPath"], checkpoint.get("S3Uri"), tensorboard.get("S3OutputPath")]
+    for uri in filter(None, uris):
         try:
             staging.parse(uri)
         except staging.StagingError as error:
             raise errors.validation(str(error)) from error
-    local_path = (checkpoint or {}).get("LocalPath", _CHECKPOINTS)
-    if not local_path.startswith(f"{sandbox.ML}/"):
-        raise errors.validation(f"CheckpointConfig.LocalPath must be below {sandbox.ML}, got {local_path}")
+    sandbox.require_inside(checkpoint.get("LocalPath", _CHECKPOINTS), "CheckpointConfig.LocalPath")
+    sandbox.require_inside(tensorboard.get("LocalPath", _TENSORBOARD), "TensorBoardOutputConfig.LocalPath")
+
+
+def check_arguments(algorithm: dict) -> None:
+    """Arguments go to the entry point that is given, or to the `train` of a user's own image.
+
+    Raises:
+        AwsError: `ValidationException`; they would go to the training toolkit, which takes none but `train`.
+    """
+    arguments = algorithm.get("ContainerArguments", [])
+    own = "ContainerEntrypoint" in algorithm or algorithm.get("TrainingImage", "").startswith("local/")
+    if arguments not in ([], ["train"]) and not own:
+        raise errors.validation(
+            "ContainerArguments without a ContainerEntrypoint is not available in the local SageMaker for the images "
+            f"of AWS: their entry point takes the argument train only, got {arguments}."
+        )
 
 
 def output_location(request: dict) -> staging.Location:
@@ -87,7 +102,7 @@ def prepare(job: Job, record: dict, runtime: Runtime) -> Launch:
     job.make_folders(*training_toolkit.FOLDERS)
     trainings = [_training(job, record, runtime, host) for host in job.hosts]
     try:
-        channels.download(server, record.get("InputDataConfig", []), job.hosts)
+        channels.download(server, record, job.hosts)
         _download_checkpoints(job, record)
     except staging.StagingError as error:
         raise staging.StagingError(f"Data download failed:{error}") from error
@@ -170,7 +185,7 @@ def execute(job: Job, record: dict, launch: Launch, on_line: Callable[[str], Non
         JobError: they failed; the message holds the real error.
         StagingError: the checkpoints cannot be uploaded.
     """
-    with mirroring.mirrored(job.server, _checkpoint_folders(job, record)):
+    with mirroring.mirrored(job.server, _checkpoint_folders(job, record) + _tensorboard_folders(job, record)):
         outcome = job.run(launch.commands, launch.python, on_line)
     if outcome.code and not outcome.cut:
         upload_output_data(job, record)
@@ -241,6 +256,14 @@ def _checkpoint_folders(job: Job, record: dict) -> list[tuple[Path, staging.Loca
         return []
     location = staging.parse(checkpoint["S3Uri"])
     return [(host.path(checkpoint.get("LocalPath", _CHECKPOINTS)), location) for host in job.hosts]
+
+
+def _tensorboard_folders(job: Job, record: dict) -> list[tuple[Path, staging.Location]]:
+    tensorboard = record.get("TensorBoardOutputConfig")
+    if not tensorboard:
+        return []
+    location = staging.parse(tensorboard["S3OutputPath"]).below(job.name, "tensorboard-output")
+    return [(host.path(tensorboard.get("LocalPath", _TENSORBOARD)), location) for host in job.hosts]
 
 
 def _download_checkpoints(job: Job, record: dict) -> None:

@@ -20,6 +20,7 @@ FOLDERS = (
     "checkpoints",
     "output/data",
     "output/intermediate",
+    "output/tensorboard",
 )
 CODE_DIR = "/opt/ml/code"
 SM_DRIVERS_DIR = "input/data/sm_drivers"
