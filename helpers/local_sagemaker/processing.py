@@ -63,42 +63,62 @@ def create_processing_job(server: Server, request: dict) -> dict:
         log_group=LOG_GROUP,
         max_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
         hosts=request["ProcessingResources"]["ClusterConfig"]["InstanceCount"],
+        isolated=request.get("NetworkConfig", {}).get("EnableNetworkIsolation", False),
     )
     server.jobs.submit(job, run, fail)
     return {"ProcessingJobArn": arn}
 
 
 def _check(request: dict) -> None:
-    places = [(f"ProcessingInputs[{item['InputName']}]", item.get("S3Input")) for item in _inputs(request)]
-    places += [(f"ProcessingOutputs[{item['OutputName']}]", item.get("S3Output")) for item in _outputs(request)]
-    names = [place for place, _ in places]
-    for place, s3 in places:
+    """Refuses inputs and outputs that the local SageMaker cannot give to a job."""
+    places = [
+        (f"ProcessingInputs[{item['InputName']}]", item, "S3Input") for item in request.get("ProcessingInputs", [])
+    ]
+    outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    places += [(f"ProcessingOutputs[{item['OutputName']}]", item, "S3Output") for item in outputs]
+    names = [place for place, *_ in places]
+    for place, item, member in places:
         if names.count(place) > 1:
             raise errors.validation(f"{place}: the name is used twice")
-        if s3 is None:
-            raise errors.validation(
-                f"{place}: the local SageMaker reads and writes S3 only; S3Input or S3Output is missing"
-            )
-        if not s3.get("LocalPath", "").startswith(f"{sandbox.ML}/processing"):
-            raise errors.validation(
-                f"{place}: LocalPath must begin with {sandbox.ML}/processing, got {s3.get('LocalPath', '')!r}"
-            )
-        if s3.get("S3DataType", "S3Prefix") not in ("S3Prefix", "ManifestFile"):
-            raise errors.validation(f"{place}: the local SageMaker has no S3DataType {s3['S3DataType']}")
-        if s3.get("S3InputMode") == "Pipe":
-            raise errors.validation(f"{place}: the local SageMaker has no S3InputMode Pipe; use File")
-        try:
-            staging.parse(s3["S3Uri"])
-        except staging.StagingError as error:
-            raise errors.validation(f"{place}: {error}") from error
+        missing = {"DatasetDefinition", "FeatureStoreOutput"} & item.keys()
+        if missing:
+            raise errors.validation(f"{place}: {missing.pop()} is not available in the local SageMaker")
+        if member not in item:
+            raise errors.validation(f"{place}: {member} is missing")
+        _check_s3(place, item[member], item.get("AppManaged", False))
+    network, cluster = request.get("NetworkConfig", {}), request["ProcessingResources"]["ClusterConfig"]
+    if "InstanceType" not in cluster or "InstanceCount" not in cluster:
+        raise errors.validation("ClusterConfig needs InstanceType and InstanceCount in the local SageMaker.")
+    sandbox.require_isolation(network.get("EnableNetworkIsolation", False), cluster["InstanceCount"])
+
+
+def _check_s3(place: str, s3: dict, app_managed: bool) -> None:
+    if "LocalPath" in s3 or not app_managed:
+        sandbox.require_inside(s3.get("LocalPath", ""), f"{place}: LocalPath", f"{sandbox.ML}/processing")
+    if s3.get("S3DataType", "S3Prefix") not in ("S3Prefix", "ManifestFile"):
+        raise errors.validation(f"{place}: the local SageMaker has no S3DataType {s3['S3DataType']}")
+    if s3.get("S3InputMode") == "Pipe":
+        raise errors.validation(f"{place}: the local SageMaker has no S3InputMode Pipe; use File")
+    if s3.get("S3CompressionType", "None") != "None":
+        raise errors.validation(
+            f"{place}: S3CompressionType {s3['S3CompressionType']} can only be used with S3InputMode Pipe, which is "
+            "not available in the local SageMaker"
+        )
+    try:
+        staging.parse(s3["S3Uri"])
+    except staging.StagingError as error:
+        raise errors.validation(f"{place}: {error}") from error
 
 
 def _inputs(record: dict) -> list[dict]:
-    return record.get("ProcessingInputs", [])
+    """The inputs that are downloaded: those that the application manages are its own affair, as on AWS."""
+    return [item for item in record.get("ProcessingInputs", []) if not item.get("AppManaged")]
 
 
 def _outputs(record: dict) -> list[dict]:
-    return record.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    """The outputs that are uploaded; see `_inputs`."""
+    outputs = record.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    return [item for item in outputs if not item.get("AppManaged")]
 
 
 @operation("DescribeProcessingJob")
@@ -139,6 +159,7 @@ def run(job: Job) -> None:
         raise JobError(f"ClientError: {error.message}") from error
     if "ContainerEntrypoint" not in record["AppSpecification"]:
         raise JobError("ClientError: AppSpecification.ContainerEntrypoint is missing, and the image has no default one")
+    outcome = None
     try:
         _prepare(job, record)
         server.store.update(KIND, job.name, ProcessingStartTime=time.time())
@@ -146,20 +167,34 @@ def run(job: Job) -> None:
         with mirroring.mirrored(server, continuous):
             outcome = _execute(job, record)
         _keep_exit_message(job)
-        for folder, location, mode in _targets(job, record):
-            if mode != "Continuous":
-                staging.upload_folder(server, folder, location)
+        _upload(job, record)
     except staging.StagingError as error:
-        raise JobError(f"ClientError: {error}") from error
+        # What the script failed of counts more than what became of its outputs.
+        raise JobError(_failure(job, record, outcome) or f"ClientError: {error}") from error
+    if reason := _failure(job, record, outcome):
+        raise JobError(reason)
+    status = "Stopped" if outcome.cut else "Completed"
+    server.store.update(KIND, job.name, ProcessingJobStatus=status, ProcessingEndTime=time.time())
+
+
+def _upload(job: Job, record: dict) -> None:
+    for folder, location, mode in _targets(job, record):
+        if mode != "Continuous":
+            staging.upload_folder(job.server, folder, location)
+
+
+def _failure(job: Job, record: dict, outcome: Outcome | None) -> str | None:
+    """Why the processes failed, None when they did not, were stopped, or never ran."""
+    if outcome is None:
+        return None
     if outcome.cut == TIMED_OUT:
-        raise JobError(
+        return (
             "ClientError: The processing job ran longer than MaxRuntimeInSeconds "
             f"({record['StoppingCondition']['MaxRuntimeInSeconds']} s) and was ended"
         )
     if outcome.code and not outcome.cut:
-        raise JobError(f"AlgorithmError: {_reason(job, outcome)}, exit code: {outcome.code}")
-    status = "Stopped" if outcome.cut else "Completed"
-    server.store.update(KIND, job.name, ProcessingJobStatus=status, ProcessingEndTime=time.time())
+        return f"AlgorithmError: {_reason(job, outcome)}, exit code: {outcome.code}"
+    return None
 
 
 def fail(server: Server, name: str, reason: str) -> None:

@@ -129,6 +129,103 @@ def test_a_local_path_outside_the_processing_folder_is_refused(submit):
     assert "LocalPath must begin with /opt/ml/processing" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"LocalPath": "/opt/ml/processing/../../../etc"}, "LocalPath must begin with /opt/ml/processing"),
+        ({"LocalPath": "/opt/ml/processing-secrets"}, "LocalPath must begin with /opt/ml/processing"),
+        ({"S3InputMode": "Pipe"}, "no S3InputMode Pipe"),
+        ({"S3CompressionType": "Gzip"}, "S3CompressionType Gzip can only be used with S3InputMode Pipe"),
+        ({"S3Uri": "https://example.com/x"}, "neither s3://bucket/key"),
+    ],
+)
+def test_inputs_that_cannot_be_had_are_refused(submit, changes, words):
+    one = s3_input("data", "s3://bucket/x", IN)
+    one["S3Input"] |= changes
+    with pytest.raises(ClientError, match=words):
+        submit.process(["python3"], ProcessingInputs=[one])
+
+
+def test_a_feature_store_output_and_a_dataset_definition_are_refused(submit):
+    output = {"OutputName": "features", "FeatureStoreOutput": {"FeatureGroupName": "g"}, "AppManaged": True}
+    with pytest.raises(ClientError, match="FeatureStoreOutput is not available"):
+        submit.process(["python3"], ProcessingOutputConfig={"Outputs": [output]})
+    one = {"InputName": "data", "DatasetDefinition": {"LocalPath": IN}}
+    with pytest.raises(ClientError, match="DatasetDefinition is not available"):
+        submit.process(["python3"], ProcessingInputs=[one])
+
+
+def test_two_instances_share_a_sharded_input_and_upload_to_the_same_place(submit):
+    prefix, target = submit.unique("shards"), submit.unique("out")
+    for index in range(4):
+        submit.put(f"{prefix}/part-{index}.csv", str(index))
+    script = f"""
+import json, os, pathlib
+host = json.load(open("/opt/ml/config/resourceconfig.json"))["current_host"]
+pathlib.Path("{OUT}", host).write_text(" ".join(sorted(os.listdir("{IN}"))))
+"""
+    data = s3_input("data", f"s3://{submit.bucket}/{prefix}/", IN)
+    data["S3Input"]["S3DataDistributionType"] = "ShardedByS3Key"
+    cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}
+    name = run(
+        submit,
+        script,
+        ProcessingInputs=[data],
+        ProcessingResources={"ClusterConfig": cluster},
+        ProcessingOutputConfig={"Outputs": [s3_output("result", f"s3://{submit.bucket}/{target}")]},
+    )
+    assert submit.processed(name)["ProcessingJobStatus"] == "Completed"
+    read = {host: submit.s3.get_object(Bucket=submit.bucket, Key=f"{target}/{host}") for host in ("algo-1", "algo-2")}
+    assert {host: answer["Body"].read() for host, answer in read.items()} == {
+        "algo-1": b"part-0.csv part-2.csv",
+        "algo-2": b"part-1.csv part-3.csv",
+    }
+
+
+def test_what_the_application_manages_is_left_to_it(submit):
+    managed = {
+        "InputName": "own",
+        "AppManaged": True,
+        "S3Input": {"S3Uri": "s3://no-bucket/x", "S3DataType": "S3Prefix"},
+    }
+    output = s3_output("own", "s3://no-bucket/y") | {"AppManaged": True}
+    name = run(submit, "", ProcessingInputs=[managed], ProcessingOutputConfig={"Outputs": [output]})
+    assert submit.processed(name)["ProcessingJobStatus"] == "Completed"
+
+
+def test_a_job_without_a_network_reaches_nothing(submit, server):
+    script = f"""
+import socket
+try:
+    socket.create_connection(("127.0.0.1", {server.url.rpartition(":")[2]}), timeout=3)
+except OSError as error:
+    raise SystemExit("no way")
+"""
+    name = run(submit, script, NetworkConfig={"EnableNetworkIsolation": True})
+    assert submit.processed(name)["FailureReason"] == "AlgorithmError: no way, exit code: 1"
+
+
+def test_the_error_of_a_script_counts_more_than_a_bucket_that_went_away(submit):
+    bucket = submit.unique("gone")
+    submit.s3.create_bucket(Bucket=bucket)
+    script = f"""
+import boto3
+boto3.client("s3").delete_bucket(Bucket="{bucket}")
+open("{OUT}/half.txt", "w").write("x")
+raise SystemExit("the data is broken")
+"""
+    name = run(submit, script, ProcessingOutputConfig={"Outputs": [s3_output("result", f"s3://{bucket}/x")]})
+    assert submit.processed(name)["FailureReason"] == "AlgorithmError: the data is broken, exit code: 1"
+
+
+def test_a_bucket_that_went_away_fails_a_job_that_succeeded(submit):
+    bucket = submit.unique("gone")
+    submit.s3.create_bucket(Bucket=bucket)
+    script = f"import boto3\nboto3.client('s3').delete_bucket(Bucket='{bucket}')\nopen('{OUT}/a', 'w').write('x')"
+    name = run(submit, script, ProcessingOutputConfig={"Outputs": [s3_output("result", f"s3://{bucket}/x")]})
+    assert "NoSuchBucket" in submit.processed(name)["FailureReason"]
+
+
 def test_an_entry_point_without_a_name_uses_the_environment_of_the_request(submit):
     name = submit.process(
         ["sh", "-c", "echo flavour=$FLAVOUR in $PROCESSING_JOB_NAME"], Environment={"FLAVOUR": "mild"}
