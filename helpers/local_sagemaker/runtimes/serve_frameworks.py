@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import serve_codecs as codecs
+from . import serve_huggingface as huggingface
 
 if TYPE_CHECKING:
     import xgboost
@@ -18,25 +19,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Handlers:
-    """The functions that a container calls, and the media type that it answers when the client names none."""
+    """The functions that a container calls, the media type that it answers when the client names none, and its errors.
+
+    `error_body` words an exception's message where the container answers status 400 to all of them; None stands for
+    status 500 and the traceback.
+    """
 
     model_fn: Callable[..., Any]
     input_fn: Callable[..., Any]
     predict_fn: Callable[..., Any]
     output_fn: Callable[..., Any]
     default_accept: str = codecs.JSON
+    error_body: Callable[[str], str] | None = None
 
 
 def framework(name: str, script: bool) -> Handlers:
     """The defaults of a framework.
 
     Args:
-        name: `xgboost`, `sklearn`, `pytorch`, or another, whose script must bring all that it needs.
+        name: `xgboost`, `sklearn`, `pytorch`, `huggingface`, or another, whose script must bring all that it needs.
         script: the model has a script of its own; XGBoost without one serves as the built-in algorithm.
     """
     if name == "xgboost":
         return XGBOOST_SCRIPT if script else XGBOOST_ALGORITHM
-    return {"sklearn": SKLEARN, "pytorch": PYTORCH}.get(name, GENERIC)
+    return {"sklearn": SKLEARN, "pytorch": PYTORCH, "huggingface": HUGGINGFACE}.get(name, GENERIC)
 
 
 def no_model_fn(model_dir: str) -> Any:
@@ -159,13 +165,28 @@ def algorithm_answer(scores: np.ndarray, accept: str) -> tuple[str, str]:
 
 
 def load_torchscript(model_dir: str) -> Any:
-    """PyTorch's default: a TorchScript module in model.pt or model.pth."""
+    """PyTorch's default: a TorchScript module in model.pt, or in the one file whose name ends with .pt or .pth.
+
+    Raises:
+        NotImplementedError: there is no such file; only a script can load the model.
+        ValueError: there are several, or the file holds no TorchScript.
+    """
     import torch
 
     files = sorted(path for path in Path(model_dir).iterdir() if path.suffix in (".pt", ".pth"))
     if not files:
         return no_model_fn(model_dir)
-    return torch.jit.load(files[0], map_location="cpu").eval()
+    chosen = [path for path in files if path.name == "model.pt"] or files
+    if len(chosen) > 1:
+        raise ValueError(
+            f"Exactly one .pth or .pt file is required for PyTorch models: {[path.name for path in files]}"
+        )
+    try:
+        return torch.jit.load(chosen[0], map_location="cpu").eval()
+    except RuntimeError as error:
+        raise ValueError(
+            f"Failed to load {chosen[0]}. Please ensure model is saved using torchscript, or write a model_fn. {error}"
+        ) from error
 
 
 def decode_tensor(data: bytes | str, content_type: str) -> Any:
@@ -192,5 +213,12 @@ def encode_tensor(prediction: Any, accept: str) -> tuple[bytes | str, str]:
 GENERIC = Handlers(no_model_fn, decode_array, predict, encode_answer)
 SKLEARN = Handlers(no_model_fn, decode_array, predict, encode_answer)
 PYTORCH = Handlers(load_torchscript, decode_tensor, predict_tensor, encode_tensor)
+HUGGINGFACE = Handlers(
+    huggingface.load_pipeline,
+    huggingface.decode_payload,
+    huggingface.predict,
+    huggingface.encode_answer,
+    error_body=huggingface.error_body,
+)
 XGBOOST_SCRIPT = Handlers(no_model_fn, decode_matrix, score_matrix, encode_answer)
 XGBOOST_ALGORITHM = Handlers(booster, decode_rows, score_rows, algorithm_answer, codecs.CSV)

@@ -85,21 +85,29 @@ class Transformer:
         handlers = framework(framework_name, script is not None)
         self._transform = _with_context(transform, 4) if transform else None
         self._input, self._predict, self._output = (_handler(script, handlers, name, 2) for name in STEPS)
+        self._error_body = handlers.error_body
         self.default_accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or handlers.default_accept
         self.model = _handler(script, handlers, "model_fn", 1)(model_dir, Context(model_dir, {}))
 
     def answer(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Runs one request; an exception becomes status 500 with its traceback, an unsupported type 415 or 406."""
+        """Runs one request; an exception becomes status 500 with its traceback, an unsupported type 415 or 406.
+
+        A framework with error bodies of its own answers them with status 400.
+        """
         context = Context(self.model_dir, headers)
         accept = headers.get("Accept") or "*/*"
         try:
             return self._run(body, headers.get("Content-Type") or codecs.JSON, accept, context)
         except codecs.UnsupportedFormat as error:
             print(error, file=sys.stderr, flush=True)
+            if self._error_body:
+                return Answer(self._error_body(str(error)).encode(), 400)
             return Answer(str(error).encode(), error.status, "text/plain")
         except Exception as error:
             text = _own_traceback(error)
             print(text, file=sys.stderr, flush=True)
+            if self._error_body:
+                return Answer(self._error_body(str(error)).encode(errors="replace"), 400)
             return Answer(f"{error}\n{text}".encode(errors="replace"), 500, "text/plain")
 
     def _run(self, body: bytes, content_type: str, accept: str, context: Context) -> Answer:
