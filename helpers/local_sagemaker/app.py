@@ -30,6 +30,7 @@ from helpers.local_sagemaker import (
     model,
     models,
     processing,
+    response_stream,
     routes,
     spot,
     tags,
@@ -51,7 +52,18 @@ MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
-OPERATION_MODULES = (endpoint_configs, endpoints, invoke, models, processing, tags, training, transform, warm_pools)
+OPERATION_MODULES = (
+    endpoint_configs,
+    endpoints,
+    invoke,
+    models,
+    processing,
+    response_stream,
+    tags,
+    training,
+    transform,
+    warm_pools,
+)
 _WITH_LIFE_CYCLE = (metrics, data_capture, job_runner, endpoints, instance_metrics)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)

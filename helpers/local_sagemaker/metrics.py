@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,21 +20,16 @@ MAX_LATENCIES = 1000  # of one variant and flush; above it a summary is sent, wh
 MAX_METRICS = 1000  # in one PutMetricData
 
 
-@dataclass
-class _Samples:
-    """One variant's invocations since the last flush; latencies in microseconds, errors 0 or 1 per invocation."""
-
-    model_latency: list[float] = field(default_factory=list)
-    overhead_latency: list[float] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
+# The values of one variant since the last flush, by the metric's name and unit.
+_Samples = defaultdict[tuple[str, str], list[float]]
 
 
 class InvocationMetrics:
-    """Collects one sample per invocation on the event loop and sends them from a thread of its own."""
+    """Collects what each invocation says on the event loop and sends it from a thread of its own."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._samples: defaultdict[tuple[str, str], _Samples] = defaultdict(_Samples)
+        self._samples: defaultdict[tuple[str, str], _Samples] = defaultdict(_no_samples)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="invocation-metrics")
@@ -43,11 +37,20 @@ class InvocationMetrics:
 
     def record(self, endpoint: str, variant: str, status: int, model_seconds: float, overhead_seconds: float) -> None:
         """Adds one invocation; status is what the model's container answered, 0 when it did not."""
+        failed = status >= 500 or status == 0
         with self._lock:
             samples = self._samples[endpoint, variant]
-            samples.statuses.append(status)
-            samples.model_latency.append(model_seconds * 1e6)
-            samples.overhead_latency.append(overhead_seconds * 1e6)
+            samples["Invocations", "None"].append(1.0)
+            samples["Invocation4XXErrors", "None"].append(float(400 <= status < 500))
+            samples["Invocation5XXErrors", "None"].append(float(failed))
+            samples["ModelLatency", "Microseconds"].append(model_seconds * 1e6)
+            samples["OverheadLatency", "Microseconds"].append(overhead_seconds * 1e6)
+
+    def add(self, endpoint: str, variant: str, unit: str, **values: float) -> None:
+        """Adds a value to each of some metrics of a variant, all of them in one unit of CloudWatch's."""
+        with self._lock:
+            for name, value in values.items():
+                self._samples[endpoint, variant][name, unit].append(float(value))
 
     def stop(self) -> None:
         """Stops sending."""
@@ -63,7 +66,7 @@ class InvocationMetrics:
 
     def _flush(self) -> None:
         with self._lock:
-            taken, self._samples = self._samples, defaultdict(_Samples)
+            taken, self._samples = self._samples, defaultdict(_no_samples)
         if not taken:
             return
         now = time.time()
@@ -73,23 +76,16 @@ class InvocationMetrics:
             client.put_metric_data(Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS])
 
 
+def _no_samples() -> _Samples:
+    return defaultdict(list)
+
+
 def _data(endpoint: str, variant: str, samples: _Samples, timestamp: float) -> list[dict]:
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
-    metrics = {
-        "Invocations": ([1.0] * len(samples.statuses), "None", MAX_VALUES),
-        "Invocation4XXErrors": ([float(400 <= status < 500) for status in samples.statuses], "None", MAX_VALUES),
-        "Invocation5XXErrors": (
-            [float(status >= 500 or status == 0) for status in samples.statuses],
-            "None",
-            MAX_VALUES,
-        ),
-        "ModelLatency": (samples.model_latency, "Microseconds", MAX_LATENCIES),
-        "OverheadLatency": (samples.overhead_latency, "Microseconds", MAX_LATENCIES),
-    }
     return [
         {"MetricName": name, "Dimensions": dimensions, "Timestamp": timestamp, "Unit": unit, **part}
-        for name, (values, unit, most) in metrics.items()
-        for part in _values(values, most)
+        for (name, unit), values in samples.items()
+        for part in _values(values, MAX_VALUES if unit == "None" else MAX_LATENCIES)
     ]
 
 

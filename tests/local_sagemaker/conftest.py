@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.eventstream import EventStream
 from botocore.model import OperationModel, Shape
 
 from helpers import local_sagemaker
@@ -99,7 +100,9 @@ def assert_follows_shape(parsed: dict, model: OperationModel, http_response: obj
 
 def assert_shape(shape: Shape, value: object, path: str) -> None:
     """Asserts that a parsed value has its shape's type, required members and enum value, all the way down."""
-    if shape.type_name == "structure":
+    if shape.serialization.get("eventstream"):
+        assert isinstance(value, EventStream), f"{path} is {value!r}, not a stream of events"
+    elif shape.type_name == "structure":
         missing = [name for name in shape.required_members if name not in value]
         assert not missing, f"{path} lacks {missing}"
         for name, member in value.items():

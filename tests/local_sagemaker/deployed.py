@@ -3,7 +3,8 @@
 import io
 import tarfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 
 from botocore.client import BaseClient
 
@@ -107,3 +108,33 @@ def await_status(sm: BaseClient, name: str, status: str) -> dict:
         time.sleep(0.05)
     assert endpoint["EndpointStatus"] == status, endpoint.get("FailureReason")
     return endpoint
+
+
+def becomes_true(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    """Whether a condition holds within a while; returns as soon as it does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def statistics_of(cloudwatch: BaseClient, metric: str, dimensions: list[dict], at_least: int = 1) -> dict:
+    """Statistics of a metric of AWS/SageMaker in the last minutes, once it has so many samples."""
+
+    def statistics() -> dict:
+        now = datetime.now(UTC)
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=dimensions,
+            StartTime=now - timedelta(minutes=10),
+            EndTime=now + timedelta(minutes=10),
+            Period=3600,
+            Statistics=["Sum", "Average", "SampleCount", "Maximum", "Minimum"],
+        )["Datapoints"]
+        return points[0] if points else {"SampleCount": 0}
+
+    assert becomes_true(lambda: statistics()["SampleCount"] >= at_least), f"{metric} has {statistics()}"
+    return statistics()

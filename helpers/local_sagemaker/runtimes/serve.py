@@ -12,15 +12,66 @@ import asyncio
 import contextlib
 import os
 import queue
+import sys
 import threading
 import traceback
+from collections.abc import AsyncIterator, Generator, Mapping
 from pathlib import Path
 
 from aiohttp import web
 
-from .serve_transformer import Answer, Transformer
+from .serve_transformer import Answer, Transformer, show_traceback
 
-MAX_BODY = 100 * 1024 * 1024
+MAX_BODY = 1024 * 1024 * 1024  # of an asynchronous invocation
+PIECES_AHEAD = 16  # of a streamed answer, between the model and the connection
+
+
+class BrokenAnswerError(Exception):
+    """The model raised after it had answered a part."""
+
+
+class Stream:
+    """What follows an answer's first piece, on its way from the main thread to the HTTP thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pieces: asyncio.Queue[bytes | BrokenAnswerError | None] = asyncio.Queue(PIECES_AHEAD)
+        self._abandoned = False
+
+    def fill(self, rest: Generator[bytes]) -> None:
+        """Runs the model on; returns when it is done, or when nobody listens any more."""
+        end = None
+        try:
+            for piece in rest:
+                if self._abandoned:
+                    return
+                self._put(piece)
+        except Exception as error:
+            show_traceback(error)
+            end = BrokenAnswerError()
+        finally:
+            rest.close()
+        self._put(end)
+
+    def _put(self, piece: bytes | BrokenAnswerError | None) -> None:
+        asyncio.run_coroutine_threadsafe(self._pieces.put(piece), self._loop).result()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The pieces as they come.
+
+        Raises:
+            BrokenAnswerError: the model raised.
+        """
+        while (piece := await self._pieces.get()) is not None:
+            if isinstance(piece, BrokenAnswerError):
+                raise piece
+            yield piece
+
+    def abandon(self) -> None:
+        """Tells the model that nobody listens; called in the HTTP thread."""
+        self._abandoned = True
+        while not self._pieces.empty():
+            self._pieces.get_nowait()
 
 
 class Inbox:
@@ -29,24 +80,40 @@ class Inbox:
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue = queue.SimpleQueue()
 
-    async def ask(self, request: web.Request) -> Answer:
-        """Hands a request to the model and awaits its answer."""
+    async def ask(self, request: web.Request) -> tuple[Answer, Stream | None]:
+        """Hands a request to the model and awaits its answer, or the first piece of one that streams."""
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Answer] = loop.create_future()
+        answered: asyncio.Future[tuple[Answer, Stream | None]] = loop.create_future()
         self._waiting.put((await request.read(), request.headers, loop, answered))
         return await answered
 
     def serve(self, transformer: Transformer) -> None:
         """Runs requests for ever; whose client has gone are passed over."""
         while True:
-            body, headers, loop, answered = self._waiting.get()
-            if not answered.cancelled():
-                loop.call_soon_threadsafe(_deliver, answered, transformer.answer(body, headers))
+            _run(transformer, *self._waiting.get())
 
 
-def _deliver(answered: asyncio.Future[Answer], answer: Answer) -> None:
+def _run(
+    transformer: Transformer,
+    body: bytes,
+    headers: Mapping[str, str],
+    loop: asyncio.AbstractEventLoop,
+    answered: asyncio.Future[tuple[Answer, Stream | None]],
+) -> None:
+    if answered.cancelled():
+        return
+    answer = transformer.answer(body, headers)
+    stream = Stream(loop) if answer.rest is not None else None
+    loop.call_soon_threadsafe(_deliver, answered, answer, stream)
+    if stream is not None:
+        stream.fill(answer.rest)
+
+
+def _deliver(answered: asyncio.Future[tuple[Answer, Stream | None]], answer: Answer, stream: Stream | None) -> None:
     if not answered.done():
-        answered.set_result(answer)
+        answered.set_result((answer, stream))
+    elif stream is not None:
+        stream.abandon()
 
 
 def application(inbox: Inbox) -> web.Application:
@@ -55,15 +122,37 @@ def application(inbox: Inbox) -> web.Application:
     async def ping(_: web.Request) -> web.Response:
         return web.Response()
 
-    async def invocations(request: web.Request) -> web.Response:
-        answer = await inbox.ask(request)
+    async def invocations(request: web.Request) -> web.StreamResponse:
+        answer, stream = await inbox.ask(request)
         headers = {"Content-Type": answer.content_type, **answer.headers}
-        return web.Response(body=answer.body, status=answer.status, headers=headers)
+        if stream is None:
+            return web.Response(body=answer.body, status=answer.status, headers=headers)
+        try:
+            return await _send(request, web.StreamResponse(status=answer.status, headers=headers), answer.body, stream)
+        finally:
+            stream.abandon()
 
     app = web.Application(client_max_size=MAX_BODY, handler_args={"auto_decompress": False})
     app.router.add_get("/ping", ping)
     app.router.add_post("/invocations", invocations)
     return app
+
+
+async def _send(request: web.Request, response: web.StreamResponse, first: bytes, stream: Stream) -> web.StreamResponse:
+    """Sends a chunk for each piece; when the model raises, the connection is cut, as the status has long been sent."""
+    await response.prepare(request)
+    try:
+        if first:
+            await response.write(first)
+        async for piece in stream.pieces():
+            if piece:
+                await response.write(piece)
+        await response.write_eof()
+    except BrokenAnswerError:
+        request.transport.close()
+    except ConnectionResetError:
+        print("The client has gone before the whole answer was sent.", file=sys.stderr, flush=True)
+    return response
 
 
 async def listen(inbox: Inbox, socket_path: Path) -> None:

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,12 +21,13 @@ STEPS = ("input_fn", "predict_fn", "output_fn")
 
 @dataclass
 class Answer:
-    """What goes back over HTTP."""
+    """What goes back over HTTP; `rest` yields what follows the body as the model makes it, None for nothing."""
 
     body: bytes
     status: int = 200
     content_type: str = codecs.JSON
     headers: dict[str, str] = field(default_factory=dict)
+    rest: Generator[bytes] | None = None
 
 
 class Context:
@@ -86,6 +87,7 @@ class Transformer:
         self._transform = _with_context(transform, 4) if transform else None
         self._input, self._predict, self._output = (_handler(script, handlers, name, 2) for name in STEPS)
         self._error_body = handlers.error_body
+        self._has_own_output = "output_fn" in own
         self.default_accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or handlers.default_accept
         self.model = _handler(script, handlers, "model_fn", 1)(model_dir, Context(model_dir, {}))
 
@@ -104,8 +106,7 @@ class Transformer:
                 return Answer(self._error_body(str(error)).encode(), 400)
             return Answer(str(error).encode(), error.status, "text/plain")
         except Exception as error:
-            text = _own_traceback(error)
-            print(text, file=sys.stderr, flush=True)
+            text = show_traceback(error)
             if self._error_body:
                 return Answer(self._error_body(str(error)).encode(errors="replace"), 400)
             return Answer(f"{error}\n{text}".encode(errors="replace"), 500, "text/plain")
@@ -118,9 +119,27 @@ class Transformer:
             result = self._transform(self.model, data, content_type, accept, context)
         else:
             prediction = self._predict(self._input(data, content_type, context), self.model, context)
-            result = self._output(prediction, accept, context)
+            result = self._output_of(prediction, accept, context)
         payload, answer_type = result if isinstance(result, tuple) else (result, accept)
-        return Answer(_as_bytes(payload), context.status or 200, context.content_type or answer_type, context.headers)
+        rest = None
+        if isinstance(payload, Iterator):
+            # The first piece is made here: what raises before it is an error like any other.
+            rest = _pieces(payload)
+            payload = next(rest, b"")
+        status, media_type = context.status or 200, context.content_type or answer_type
+        return Answer(_as_bytes(payload), status, media_type, context.headers, rest)
+
+    def _output_of(self, prediction: Any, accept: str, context: Context) -> Any:
+        """What output_fn says; without one of the script's own, the pieces of an iterator are passed on one by one."""
+        if isinstance(prediction, Iterator) and not self._has_own_output:
+            return (self._piece(piece, accept, context) for piece in prediction), accept
+        return self._output(prediction, accept, context)
+
+    def _piece(self, piece: Any, accept: str, context: Context) -> Any:
+        if isinstance(piece, str | bytes | bytearray | memoryview):
+            return piece
+        encoded = self._output(piece, accept, context)
+        return encoded[0] if isinstance(encoded, tuple) else encoded
 
 
 def load_script(model_dir: str) -> ModuleType | None:
@@ -165,12 +184,23 @@ def _with_context(function: Callable[..., Any], arguments: int) -> Callable[...,
     )
 
 
-def _own_traceback(error: Exception) -> str:
-    """The traceback without the toolkit's frames on top, which say nothing about the model's code."""
+def show_traceback(error: Exception) -> str:
+    """Logs the traceback without the toolkit's frames on top, which say nothing about the model's code."""
     frames = error.__traceback__
     while frames and frames.tb_next and Path(frames.tb_frame.f_code.co_filename).parent == Path(__file__).parent:
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    print(text, file=sys.stderr, flush=True)
+    return text
+
+
+def _pieces(payload: Iterator[Any]) -> Generator[bytes]:
+    """The pieces as bytes; closing it closes the model's own generator."""
+    try:
+        yield from map(_as_bytes, payload)
+    finally:
+        if isinstance(payload, Generator):
+            payload.close()
 
 
 def _as_bytes(payload: Any) -> bytes:
@@ -178,4 +208,7 @@ def _as_bytes(payload: Any) -> bytes:
         return payload.encode()
     if isinstance(payload, bytes | bytearray | memoryview):
         return bytes(payload)
-    raise TypeError(f"output_fn must return str or bytes, optionally with a content type, got {type(payload).__name__}")
+    raise TypeError(
+        "output_fn must return str or bytes, or an iterator of them, optionally with a content type, got "
+        f"{type(payload).__name__}"
+    )
