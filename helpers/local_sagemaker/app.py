@@ -26,12 +26,14 @@ from helpers.local_sagemaker import (
     instance_metrics,
     invoke,
     job_runner,
+    memory_limits,
     metrics,
     model,
     models,
     processing,
     response_stream,
     routes,
+    serverless,
     spot,
     tags,
     training,
@@ -64,7 +66,7 @@ OPERATION_MODULES = (
     transform,
     warm_pools,
 )
-_WITH_LIFE_CYCLE = (metrics, data_capture, job_runner, endpoints, instance_metrics)
+_WITH_LIFE_CYCLE = (metrics, data_capture, job_runner, memory_limits, serverless, endpoints, instance_metrics)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
@@ -86,6 +88,8 @@ class Server:
     invocation_metrics: metrics.InvocationMetrics
     data_capture: data_capture.DataCapture
     instance_metrics: instance_metrics.InstanceMetrics
+    memory_watch: memory_limits.MemoryWatch
+    scale_down: serverless.ScaleDown
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

@@ -10,7 +10,7 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, errors, model_data, workers
+from helpers.local_sagemaker import data_capture, errors, model_data, serverless_configs, workers
 from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.shadows import Shadow
@@ -40,6 +40,10 @@ class Variant:
         capture: which invocations are written to S3, None for none.
     """
 
+    max_body_bytes = 6_291_456
+    memory_bytes: int | None = None  # what an instance has; None for the machine's
+    instance_metrics = ("CPUUtilization", "MemoryUtilization")
+
     def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan, capture: Capture | None = None) -> None:
         self.endpoint = endpoint
         self.name: str = spec["VariantName"]
@@ -55,6 +59,13 @@ class Variant:
         ready = [worker for worker in self.workers if worker.ready]
         return min(ready, key=lambda worker: (worker.in_flight, worker.served)) if ready else None
 
+    async def claim(self) -> Worker | None:
+        """A worker for one invocation, None when none is ready; `release` it."""
+        return self.least_busy()
+
+    def release(self, worker: Worker, answered: bool) -> None:
+        """Says that an invocation is over; there is nothing to do for a worker that others use too."""
+
     def begin(self, count: int) -> list[Worker]:
         """Starts as many workers as are missing to `count`; `admit` puts them into service."""
         return [Worker(self._worker_plan) for _ in range(count - len(self.workers))]
@@ -69,13 +80,25 @@ class Variant:
         for worker in added:
             if error := worker.started.exception():
                 _stop(added)
-                raise DeploymentError(_failure_reason(self.name, str(error))) from error
+                raise DeploymentError(self.not_serving(str(error))) from error
         self.workers = [*self.workers, *added]
 
     def shrink(self, count: int) -> list[Worker]:
         """Takes the youngest workers out of service until `count` are left, and returns them still running."""
         removed, self.workers = self.workers[count:], self.workers[:count]
         return removed
+
+    def close(self) -> list[Worker]:
+        """Takes the variant out of service; its workers, still running, which no invocation chooses any more."""
+        return self.workers
+
+    def not_serving(self, tail: str) -> str:
+        """What AWS says when a worker does not come to serve; `tail` is the end of its log."""
+        return failure_reason(
+            f"The primary container for production variant {self.name} did not pass the ping health check. Please "
+            "check CloudWatch logs for this endpoint. ",
+            tail,
+        )
 
 
 class Deployment:
@@ -87,6 +110,7 @@ class Deployment:
         self.variants = {variant.name: variant for variant in variants}
         self.shadow = Shadow(shadow) if shadow else None
         self.all_variants = [*variants, shadow] if shadow else variants
+        self.max_body_bytes = min(variant.max_body_bytes for variant in variants)
         self._order = variants
         self.share_traffic()
 
@@ -118,13 +142,13 @@ class Deployment:
 
     def stop(self) -> list[Worker]:
         """Stops all workers at once."""
-        stopped = [worker for variant in self.all_variants for worker in variant.shrink(0)]
+        stopped = self.close()
         _stop(stopped)
         return stopped
 
-    def all_workers(self) -> list[Worker]:
-        """The workers of all variants, the shadow's too."""
-        return [worker for variant in self.all_variants for worker in variant.workers]
+    def close(self) -> list[Worker]:
+        """Takes all variants out of service; their workers, still running, the shadow's too."""
+        return [worker for variant in self.all_variants for worker in variant.close()]
 
 
 def _model_server_timeout(environment: dict[str, str]) -> float:
@@ -169,14 +193,20 @@ def specs(endpoint_plan: dict) -> list[dict]:
 
 
 def _plan(server: Server, variant: dict) -> dict:
-    startup = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS)
-    return {
+    spec = {
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
-        "InstanceCount": variant["InitialInstanceCount"],
+        "InstanceCount": variant.get("InitialInstanceCount", 0),
         "Container": model_data.served_container(server, variant["ModelName"]),
-        "StartupSeconds": startup,
+        "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
     }
+    if "ServerlessConfig" in variant:
+        serverless_configs.check_model(server.store.require("Model", variant["ModelName"]))
+        spec |= {
+            "ServerlessConfig": variant["ServerlessConfig"],
+            "StartupSeconds": serverless_configs.STAND_UP_SECONDS,
+        }
+    return spec
 
 
 def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path) -> Deployment:
@@ -206,15 +236,15 @@ def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, fol
         startup_seconds=spec["StartupSeconds"],
         open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{name}/{instance}"),
     )
+    if "ServerlessConfig" in spec:
+        from helpers.local_sagemaker.serverless import ServerlessVariant  # is built on this module
+
+        return ServerlessVariant(server, endpoint, spec, worker_plan)
     capture = data_capture.capture(endpoint_plan.get("DataCaptureConfig"), endpoint, name)
     return Variant(endpoint, spec, worker_plan, capture)
 
 
-def _failure_reason(variant: str, tail: str) -> str:
+def failure_reason(reason: str, tail: str) -> str:
     """At most 1,024 characters, as the model of the API has it; the end of the log matters most."""
-    reason = (
-        f"The primary container for production variant {variant} did not pass the ping health check. Please check "
-        "CloudWatch logs for this endpoint. "
-    )
     room = 1024 - len(reason)
     return reason + (tail if len(tail) <= room else f"...{tail[3 - room :]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, errors, listing
+from helpers.local_sagemaker import data_capture, errors, listing, serverless_configs
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ _UNAVAILABLE = ("AsyncInferenceConfig", "ExplainerConfig", "CrossRegionTrafficCo
 _UNAVAILABLE_IN_VARIANT = (
     "InstancePools",
     "AcceleratorType",
-    "ServerlessConfig",
     "EnableSSMAccess",
     "ManagedInstanceScaling",
     "CapacityReservationConfig",
@@ -36,8 +35,11 @@ def create_endpoint_config(server: Server, request: dict) -> dict:
             f"{len(request['ProductionVariants'])} and {len(shadows)}."
         )
     variants = [*request["ProductionVariants"], *shadows]
-    for variant in variants:
-        _check_variant(server, variant)
+    if serverless_configs.is_serverless(variants):
+        serverless_configs.check(server, request)
+    else:
+        for variant in variants:
+            _check_variant(server, variant)
     names = [variant["VariantName"] for variant in variants]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise errors.validation(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, deployments, errors, listing, workers
+from helpers.local_sagemaker import data_capture, deployments, errors, listing, serverless_configs, workers
 from helpers.local_sagemaker.deployments import Deployment, DeploymentError
 from helpers.local_sagemaker.endpoint_configs import VARIANTS
 from helpers.local_sagemaker.operations import operation
@@ -67,6 +67,7 @@ def update_endpoint(server: Server, request: dict) -> dict:
         record = _require_in_service(server, name)
         config = server.store.require("EndpointConfig", request["EndpointConfigName"])
         plan = deployments.plan(server, config)
+        serverless_configs.check_conversion(record["EndpointArn"], record[_PLAN]["Variants"], plan["Variants"])
         if request.get("RetainAllVariantProperties"):
             excluded = [entry["VariantPropertyType"] for entry in request.get("ExcludeRetainedVariantProperties", [])]
             _retain(plan, record[_PLAN], excluded)
@@ -92,8 +93,7 @@ def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dic
                     f'Could not find production variant {variant} of endpoint "{record["EndpointArn"]}". It has: '
                     f"{', '.join(specs)}."
                 )
-            if "ServerlessUpdateConfig" in desired:
-                raise errors.validation("ServerlessUpdateConfig is not available in the local SageMaker.")
+            serverless_configs.updated(specs[variant], desired)
             specs[variant]["Weight"] = desired.get("DesiredWeight", specs[variant]["Weight"])
             specs[variant]["InstanceCount"] = desired.get("DesiredInstanceCount", specs[variant]["InstanceCount"])
         summaries = {kind: [_wanted(summary, specs) for summary in record[kind]] for kind in VARIANTS if kind in record}
@@ -148,7 +148,7 @@ def _retain(plan: dict, current: dict, excluded: list[str]) -> None:
         old = known.get(spec["VariantName"], spec)
         if "DesiredWeight" not in excluded:
             spec["Weight"] = old["Weight"]
-        if "DesiredInstanceCount" not in excluded:
+        if "DesiredInstanceCount" not in excluded and "ServerlessConfig" not in old:
             spec["InstanceCount"] = old["InstanceCount"]
     if "DataCaptureConfig" not in excluded:
         plan["DataCaptureConfig"] = current.get("DataCaptureConfig")
@@ -206,7 +206,7 @@ class Fleet:
             return
         old, self.serving[name] = self.serving[name], new
         self._settle(name, plan)
-        self._retire(old.all_workers())
+        self._retire(old.close())
         self._forget_folders(name, keep=plan["Generation"])
 
     def rescale(self, name: str) -> None:
@@ -215,9 +215,11 @@ class Fleet:
         deployment = self.serving[name]
         retired = []
         for spec, variant in zip(deployments.specs(plan), deployment.all_variants, strict=True):
+            before, variant.spec = variant.spec, spec
             try:
                 variant.admit(variant.begin(spec["InstanceCount"]))
             except DeploymentError as error:
+                variant.spec = before
                 self._keep(name, str(error))
                 return
             retired += variant.shrink(spec["InstanceCount"])
@@ -229,7 +231,7 @@ class Fleet:
     def delete(self, name: str) -> None:
         """Takes an endpoint out of service and forgets it."""
         if deployment := self.serving.pop(name, None):
-            self._retire(deployment.all_workers())
+            self._retire(deployment.close())
         self._server.data_capture.flush()
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
@@ -313,7 +315,7 @@ class Fleet:
 
 def _summary(spec: dict) -> dict:
     image = spec["Container"]["Image"]
-    return {
+    summary = {
         "VariantName": spec["VariantName"],
         "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": time.time()}],
         "CurrentWeight": spec["Weight"],
@@ -321,12 +323,18 @@ def _summary(spec: dict) -> dict:
         "CurrentInstanceCount": spec["InstanceCount"],
         "DesiredInstanceCount": spec["InstanceCount"],
     }
+    if "ServerlessConfig" in spec:
+        summary["CurrentServerlessConfig"] = spec["ServerlessConfig"]
+    return summary
 
 
 def _wanted(summary: dict, specs: dict[str, dict]) -> dict:
     """A variant's summary while it is on its way to its spec."""
     spec = specs[summary["VariantName"]]
-    return summary | {"DesiredWeight": spec["Weight"], "DesiredInstanceCount": spec["InstanceCount"]}
+    wanted = {"DesiredWeight": spec["Weight"], "DesiredInstanceCount": spec["InstanceCount"]}
+    if "ServerlessConfig" in spec:
+        wanted["DesiredServerlessConfig"] = spec["ServerlessConfig"]
+    return summary | wanted
 
 
 def start(server: Server) -> None:

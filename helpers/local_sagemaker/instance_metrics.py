@@ -26,8 +26,11 @@ class ProcessTrees:
     def __init__(self) -> None:
         self._last: dict[int, tuple[float, float]] = {}
 
-    def sample(self, pid: int) -> tuple[float, float] | None:
-        """CPU in percent of one core and memory in percent of the machine's; None when the process is gone."""
+    def sample(self, pid: int, memory_bytes: int | None = None) -> tuple[float, float] | None:
+        """CPU in percent of one core and memory in percent of the machine's, or of `memory_bytes`.
+
+        None when the process is gone.
+        """
         try:
             root = psutil.Process(pid)
             cpu_seconds, resident = _used([root, *root.children(recursive=True)])
@@ -40,7 +43,7 @@ class ProcessTrees:
             before, since = 0.0, created
         self._last[pid] = cpu_seconds, now
         cpu = 100 * max(cpu_seconds - before, 0.0) / max(now - since, 1e-3)
-        return cpu, 100 * resident / psutil.virtual_memory().total
+        return cpu, 100 * resident / (memory_bytes or psutil.virtual_memory().total)
 
     def forget_all_but(self, pids: set[int]) -> None:
         """Drops what is known about other processes."""
@@ -91,7 +94,7 @@ class InstanceMetrics:
         self._trees.forget_all_but({pid for together in pids.values() for pid in together})
         now, data = time.time(), []
         for variant, together in pids.items():
-            samples = [sample for pid in together if (sample := self._trees.sample(pid))]
+            samples = [sample for pid in together if (sample := self._trees.sample(pid, variant.memory_bytes))]
             if samples:
                 data += _data(variant, samples, now)
         for start in range(0, len(data), MAX_METRICS):
@@ -115,6 +118,7 @@ def _data(variant: Variant, samples: list[tuple[float, float]], timestamp: float
             "Values": [float(value) for value in values],
         }
         for name, values in zip(("CPUUtilization", "MemoryUtilization"), zip(*samples, strict=True), strict=True)
+        if name in variant.instance_metrics
     ]
 
 

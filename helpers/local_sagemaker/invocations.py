@@ -91,5 +91,5 @@ def _named(worker: Worker) -> Iterator[None]:
         raise
     except aiohttp.ClientError as error:
         worker.suspect()
-        reason = f"The container closed the connection before it answered: {error}"
+        reason = worker.killed_for or f"The container closed the connection before it answered: {error}"
         raise BrokenOffError(reason, timed_out=False) from error

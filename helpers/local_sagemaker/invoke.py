@@ -19,13 +19,14 @@ from helpers.local_sagemaker import invocations, workers
 from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
 from helpers.local_sagemaker.invocations import Answer
 from helpers.local_sagemaker.operations import rest_operation
+from helpers.local_sagemaker.serverless import ColdStartError, ThrottledError
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
     from helpers.local_sagemaker.workers import Worker
 
+MAX_BODY_BYTES = Variant.max_body_bytes
 READY_SECONDS = 30.0  # an invocation waits this long for a worker that is being started again
-MAX_BODY_BYTES = 6_291_456
 MAX_MESSAGE = 2048
 PREFIX = "X-Amzn-SageMaker-"
 CUSTOM_ATTRIBUTES = f"{PREFIX}Custom-Attributes"
@@ -55,11 +56,11 @@ class InvocationError(Exception):
         members: further members of the error's shape.
     """
 
-    def __init__(self, code: str, message: str, status: int, **members: object) -> None:
+    def __init__(self, code: str, message: str | None, status: int, **members: object) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
-        self.body = {"Message": message[:MAX_MESSAGE], **members}
+        self.body = {"Message": message and message[:MAX_MESSAGE], **members}
 
 
 @rest_operation("InvokeEndpoint")
@@ -84,7 +85,8 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     began = time.perf_counter()
     require_endpoint(server, endpoint)
     headers = forwarded_headers(request)
-    body = await read_body(request)
+    deployment = server.fleet.serving.get(endpoint)
+    body = await read_body(request, deployment.max_body_bytes if deployment else MAX_BODY_BYTES)
     target = request.headers.get(f"{PREFIX}Target-Variant")
     variant, worker, asked, (status, answer_headers, answer) = await _answered(server, endpoint, target, body, headers)
     record = server.invocation_metrics.record
@@ -107,11 +109,14 @@ async def _answered(
         if deployment.shadow is not None and not shadowed:
             deployment.shadow.copy(server, body, headers)
             shadowed = True
-        asked = time.perf_counter()
+        asked, answer = time.perf_counter(), None
         try:
-            return variant, worker, asked, await invocations.ask(variant, worker, body, headers)
+            answer = await invocations.ask(variant, worker, body, headers)
+            return variant, worker, asked, answer
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
             await asyncio.sleep(workers.PING_SECONDS)
+        finally:
+            variant.release(worker, answered=answer is not None and answer[0] != 0)
 
 
 def require_endpoint(server: Server, endpoint: str) -> None:
@@ -123,15 +128,24 @@ def require_endpoint(server: Server, endpoint: str) -> None:
 async def choose(
     server: Server, endpoint: str, target: str | None, deadline: float
 ) -> tuple[Deployment, Variant, Worker]:
-    """A variant and its least busy worker; waits for a worker or a server that is being started again.
+    """A variant and a worker of it, claimed; waits for a worker or a server that is being started again.
+
+    Whoever asks the worker says `variant.release(worker, ...)` afterwards.
 
     Raises:
-        InvocationError: the endpoint or the variant is not there, or no worker was ready before the deadline.
+        InvocationError: the endpoint or the variant is not there, no worker was ready before the deadline, or a
+            serverless variant has no room.
     """
     while True:
         if deployment := server.fleet.serving.get(endpoint):
             variant = _variant(deployment, endpoint, target)
-            if worker := variant.least_busy():
+            try:
+                worker = await variant.claim()
+            except ThrottledError:
+                raise InvocationError("ThrottlingException", None, 400) from None  # AWS sends no message here
+            except ColdStartError as error:
+                raise model_error(server, variant, error.worker, 0, str(error)) from error
+            if worker:
                 return deployment, variant, worker
         if time.monotonic() > deadline:
             raise InvocationError("ServiceUnavailable", f"No instance of endpoint {endpoint} is ready; try again.", 503)

@@ -58,6 +58,8 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.St
             return await exchange.run(headers, body)
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
             await asyncio.sleep(workers.PING_SECONDS)
+        finally:
+            variant.release(worker, answered=exchange.complete)
 
 
 class _Exchange:
@@ -68,6 +70,7 @@ class _Exchange:
         self._variant, self._worker = variant, worker
         self._began, self._asked = began, time.perf_counter()
         self._captured = bytearray()
+        self.complete = False  # whether the worker's answer was read to its end
 
     async def run(self, headers: dict[str, str], body: bytes) -> web.StreamResponse:
         """The response, once all of it is sent.
@@ -81,8 +84,10 @@ class _Exchange:
             async with invocations.opened(self._worker, body, headers, timeout) as answer:
                 if answer.status >= 400:
                     message = b"".join([chunk async for chunk in invocations.chunks(self._worker, answer)])
+                    self.complete = True
                     raise self._model_error(answer.status, message.decode(errors="replace"))
                 response = await self._pass_on(answer)
+                self.complete = answer.content.at_eof()
                 self._record(answer.status)
         except BrokenOffError as error:
             raise self._model_error(0, str(error)) from error

@@ -73,6 +73,7 @@ class Worker:
         self.ready = False
         self.in_flight = 0
         self.served = 0
+        self.killed_for = ""
         self.started: Future[None] = Future()
         self._plan = plan
         self.socket = plan.sockets / f"{self.instance}.sock"
@@ -123,6 +124,16 @@ class Worker:
         if self._process is not None:
             _end(self._process)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    def kill(self, reason: str) -> None:
+        """Ends the process at once; those who wait for it hear the reason."""
+        self.killed_for = reason
+        sandbox.kill(self._process)
+
     def join(self) -> None:
         """Returns when a stopped worker's last line can be read in CloudWatch."""
         self._thread.join()
@@ -140,6 +151,7 @@ class Worker:
                 failures += 1
             else:
                 failures = 0
+                self.killed_for = ""
                 self.ready = not self._stopping.is_set()
                 if not self.started.done():
                     self.started.set_result(None)
@@ -173,7 +185,10 @@ class Worker:
                 _end(self._process)
                 self._reader.join(timeout=STOP_SECONDS)
                 lines = "\n".join(self._last_lines)
-                raise WorkerError(lines or f"The worker exited with code {self._process.returncode}.")
+                raise WorkerError(
+                    "\n".join(filter(None, (lines, self.killed_for)))
+                    or f"The worker exited with code {self._process.returncode}."
+                )
             if time.monotonic() > deadline:
                 _end(self._process)
                 lines = "\n".join(self._last_lines)
