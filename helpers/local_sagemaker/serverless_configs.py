@@ -120,4 +120,5 @@ def check_conversion(endpoint_arn: str, now: list[dict], then: list[dict]) -> No
 
 def _refuse(excluded: list[str], where: str = "") -> None:
     if excluded:
-        raise errors.validation(f"{' and '.join(excluded)}{where} is not supported for serverless endpoints.")
+        verb = "is" if len(excluded) == 1 else "are"
+        raise errors.validation(f"{' and '.join(excluded)}{where} {verb} not supported for serverless endpoints.")

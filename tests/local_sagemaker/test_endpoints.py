@@ -117,7 +117,7 @@ def test_names_are_taken_once(sm, unique, model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}, "ServerlessConfig .* not available"),
+        ({"EnableSSMAccess": True}, "EnableSSMAccess .* not available"),
         ({"InitialInstanceCount": None}, "must have InitialInstanceCount"),
         ({"InstanceType": None}, "must have InstanceType"),
     ],
