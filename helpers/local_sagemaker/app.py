@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from helpers.local_sagemaker import (
+    alarm_watch,
     arns,
     data_capture,
     endpoint_configs,
@@ -31,6 +32,7 @@ from helpers.local_sagemaker import (
     model,
     models,
     processing,
+    recent_metrics,
     response_stream,
     routes,
     serverless,
@@ -66,7 +68,17 @@ OPERATION_MODULES = (
     transform,
     warm_pools,
 )
-_WITH_LIFE_CYCLE = (metrics, data_capture, job_runner, memory_limits, serverless, endpoints, instance_metrics)
+# In the order of their starts; they stop in the reverse.
+_WITH_LIFE_CYCLE = (
+    alarm_watch,
+    metrics,
+    data_capture,
+    job_runner,
+    memory_limits,
+    serverless,
+    endpoints,
+    instance_metrics,
+)
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+)?", re.IGNORECASE)
@@ -83,6 +95,8 @@ class Server:
     region = arns.REGION
     account = arns.ACCOUNT
 
+    alarm_watch: alarm_watch.AlarmWatch
+    recent_metrics: recent_metrics.RecentMetrics
     jobs: job_runner.JobRunner
     fleet: endpoints.Fleet
     invocation_metrics: metrics.InvocationMetrics

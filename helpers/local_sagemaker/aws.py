@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from aiohttp import web
 
-from helpers.local_sagemaker import arns, clock, errors, shims
+from helpers.local_sagemaker import arns, clock, cloudwatch, errors, shims
 from helpers.local_sagemaker.journal import Call, Journal
 
 if TYPE_CHECKING:
@@ -95,10 +95,24 @@ class Aws:
             message = f"{call.operation or call.method} failed inside the local {call.service}: {error!r}"
             return render(call, errors.AwsError("InternalFailure", message, 500))
 
+    def submit(self, function: Callable[[], None]) -> None:
+        """Has a function run in the thread of moto, which is loaded by then."""
+        self._thread.submit(self._run_loaded, function)
+
+    def _run_loaded(self, function: Callable[[], None]) -> None:
+        try:
+            if not self._loaded:
+                self._load()
+            function()
+        except Exception:
+            logger.exception("%s failed", function)
+
     def tell(self, call: Call) -> Answer:
         """Passes a call to moto, and keeps it in the journal if it changes something."""
         seed, moment = secrets.randbits(63), time.time()
         answer = self._ask_moto(call, seed, moment)
+        if cloudwatch.is_about_alarms(call):
+            return answer
         # The first call of all to a service makes its backend, with ids of its own: kept even if it reads.
         changed = not call.is_read and answer.status < 400 and not shims.received_nothing(call, answer)
         if changed or call.scope not in self._scopes:
@@ -107,6 +121,8 @@ class Aws:
         return answer
 
     def _ask_moto(self, call: Call, seed: int, moment: float) -> Answer:
+        if call.service == "monitoring":
+            cloudwatch.install(self._server)
         with clock.at(moment, seed):
             answer = self._over_wsgi(call)
             clock.install()

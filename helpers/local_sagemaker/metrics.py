@@ -1,4 +1,4 @@
-"""What CloudWatch's namespace AWS/SageMaker says about endpoints, sent about every second."""
+"""What CloudWatch's namespace AWS/SageMaker says about endpoints, sent every second and stamped with that second."""
 
 from __future__ import annotations
 
@@ -10,17 +10,34 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.recent_metrics import Key
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "AWS/SageMaker"
-FLUSH_SECONDS = 1.0
 MAX_VALUES = 150  # of one datum
 MAX_LATENCIES = 1000  # of one variant and flush; above it a summary is sent, which percentiles leave out
 MAX_METRICS = 1000  # in one PutMetricData
+# Those that have a value for each request.
+PER_REQUEST = frozenset(
+    (
+        "Invocations",
+        "InvocationsPerInstance",
+        "Invocation4XXErrors",
+        "Invocation5XXErrors",
+        "ModelLatency",
+        "OverheadLatency",
+    )
+)
 
 
-# The values of one variant since the last flush, by the metric's name and unit.
+def is_per_request(metric: Key) -> bool:
+    """Whether the values of a metric are of requests to an endpoint, so that their sum is a rate."""
+    namespace, name, _ = metric
+    return namespace == NAMESPACE and name in PER_REQUEST
+
+
+# The values of one variant in one second, by the metric's name and unit.
 _Samples = defaultdict[tuple[str, str], list[float]]
 
 
@@ -29,7 +46,7 @@ class InvocationMetrics:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._samples: defaultdict[tuple[str, str], _Samples] = defaultdict(_no_samples)
+        self._samples: defaultdict[tuple[str, str, int], _Samples] = defaultdict(_no_samples)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="invocation-metrics")
@@ -39,7 +56,7 @@ class InvocationMetrics:
         """Adds one invocation; status is what the model's container answered, 0 when it did not."""
         failed = status >= 500 or status == 0
         with self._lock:
-            samples = self._samples[endpoint, variant]
+            samples = self._samples[endpoint, variant, int(time.time())]
             samples["Invocations", "None"].append(1.0)
             samples["Invocation4XXErrors", "None"].append(float(400 <= status < 500))
             samples["Invocation5XXErrors", "None"].append(float(failed))
@@ -50,7 +67,7 @@ class InvocationMetrics:
         """Adds a value to each of some metrics of a variant, all of them in one unit of CloudWatch's."""
         with self._lock:
             for name, value in values.items():
-                self._samples[endpoint, variant][name, unit].append(float(value))
+                self._samples[endpoint, variant, int(time.time())][name, unit].append(float(value))
 
     def stop(self) -> None:
         """Stops sending."""
@@ -58,32 +75,44 @@ class InvocationMetrics:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while not self._stopped.wait(FLUSH_SECONDS):
+        # Just after a second is over, so that alarms find all of it.
+        while not self._stopped.wait(1.01 - time.time() % 1):
             try:
-                self._flush()
+                self._flush(int(time.time()))
             except Exception:
                 logger.exception("metrics of endpoints were lost")
 
-    def _flush(self) -> None:
+    def _flush(self, second: int) -> None:
+        """Sends what was recorded before a second."""
         with self._lock:
-            taken, self._samples = self._samples, defaultdict(_no_samples)
-        if not taken:
-            return
-        now = time.time()
-        data = [datum for variant, samples in taken.items() for datum in _data(*variant, samples, now)]
-        client = self._server.client("cloudwatch")
+            taken = [key for key in self._samples if key[2] < second]
+            samples = {key: self._samples.pop(key) for key in taken}
+        data = []
+        for (endpoint, variant, its_second), recorded in samples.items():
+            if invocations := recorded.get(("Invocations", "None")):
+                share = 1.0 / self._instances(endpoint, variant)
+                recorded["InvocationsPerInstance", "None"] = [share] * len(invocations)
+            data += _data(endpoint, variant, recorded, its_second)
         for start in range(0, len(data), MAX_METRICS):
-            client.put_metric_data(Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS])
+            self._server.client("cloudwatch").put_metric_data(
+                Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
+            )
+
+    def _instances(self, endpoint: str, variant: str) -> int:
+        """How many instances share a variant's invocations, at least one."""
+        deployment = self._server.fleet.serving.get(endpoint)
+        serving = deployment.variants.get(variant) if deployment else None
+        return max(len(serving.workers), 1) if serving else 1
 
 
 def _no_samples() -> _Samples:
     return defaultdict(list)
 
 
-def _data(endpoint: str, variant: str, samples: _Samples, timestamp: float) -> list[dict]:
+def _data(endpoint: str, variant: str, samples: _Samples, second: int) -> list[dict]:
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
     return [
-        {"MetricName": name, "Dimensions": dimensions, "Timestamp": timestamp, "Unit": unit, **part}
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": second, "Unit": unit, **part}
         for (name, unit), values in samples.items()
         for part in _values(values, MAX_VALUES if unit == "None" else MAX_LATENCIES)
     ]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from moto.cloudwatch.responses import CloudWatchResponse
     from moto.core.responses import ActionResult
 
-_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{0,10})?|100)")
-_PLAIN = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{0,10})?|100)")
+PLAIN = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def install() -> None:
     told_statistics = CloudWatchResponse.get_metric_statistics
 
     def get_statistics_for_type(self: Statistics, stat: str) -> object:
-        return told_statistic(self, stat) if stat in _PLAIN else _percentile(self, stat)
+        return told_statistic(self, stat) if stat in PLAIN else _percentile(self, stat)
 
     def get_metric_data(self: CloudWatchBackend, *args: object, **kwargs: object) -> list[dict]:
         results = told_data(self, *args, **kwargs)
@@ -47,14 +47,14 @@ def install() -> None:
                 "InvalidParameterCombination", "Must specify either Statistics or ExtendedStatistics, and not both"
             )
         for stat in extended:
-            _fraction(stat)
+            fraction(stat)
         answer = told_statistics(self)
         for datapoint in answer.result["Datapoints"]:
             datapoint.stats = [*datapoint.stats, *extended]
         return answer
 
     def extended_statistics(self: Statistics) -> dict[str, float] | None:
-        values = {stat: _percentile(self, stat) for stat in self.stats if stat not in _PLAIN}
+        values = {stat: _percentile(self, stat) for stat in self.stats if stat not in PLAIN}
         return {stat: value for stat, value in values.items() if value is not None} or None
 
     Statistics.get_statistics_for_type = get_statistics_for_type
@@ -68,20 +68,34 @@ def _percentile(statistics: Statistics, stat: str) -> float | None:
 
     As in CloudWatch, statistic sets have no percentile, unless all of their values are the same.
     """
-    fraction = _fraction(stat)
     values = list(statistics.metric_single_values_list)
     for summary in statistics.metric_aggregated_list:
         if summary.min == summary.max:
             values += [summary.min] * int(summary.sample_count)
-    return sorted(values)[max(math.ceil(fraction * len(values)), 1) - 1] if values else None
+    return of(values, stat)
 
 
-def _fraction(stat: str) -> float:
-    match = _PERCENTILE.fullmatch(stat)
+def of(values: list[float], stat: str) -> float | None:
+    """The percentile of some values, such as `p90`; None when there are none.
+
+    Raises:
+        AwsError: `InvalidParameterValue`, it is no percentile.
+    """
+    position = fraction(stat)
+    return sorted(values)[max(math.ceil(position * len(values)), 1) - 1] if values else None
+
+
+def fraction(stat: str) -> float:
+    """The percentile as a share of one.
+
+    Raises:
+        AwsError: `InvalidParameterValue`, it is none.
+    """
+    match = PERCENTILE.fullmatch(stat)
     if match is None:
         raise errors.AwsError(
             "InvalidParameterValue",
-            f"The statistic {stat!r} is not available in the local SageMaker: use {', '.join(_PLAIN)}, or a "
+            f"The statistic {stat!r} is not available in the local SageMaker: use {', '.join(PLAIN)}, or a "
             "percentile from p0 to p100.",
         )
     return float(match[1]) / 100

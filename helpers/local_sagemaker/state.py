@@ -27,6 +27,11 @@ CREATE TABLE IF NOT EXISTS journal (
 );
 CREATE INDEX IF NOT EXISTS journal_slot ON journal (slot) WHERE slot IS NOT NULL;
 CREATE INDEX IF NOT EXISTS journal_copy_source ON journal (copy_source) WHERE copy_source IS NOT NULL;
+CREATE TABLE IF NOT EXISTS alarm_history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, type TEXT NOT NULL, time REAL NOT NULL,
+    kind TEXT NOT NULL, summary TEXT NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS alarm_history_alarm ON alarm_history (alarm);
 """
 
 # AWS words a missing and a repeated name in its own way for each resource.
@@ -140,7 +145,7 @@ class Store:
             ).fetchall()
         return [json.loads(record) for (record,) in rows]
 
-    def execute(self, statement: str, parameters: tuple = ()) -> list[tuple]:
+    def execute(self, statement: str, parameters: tuple | dict = ()) -> list[tuple]:
         """The rows of one statement, for the tables that are not resources (tags and the journal)."""
         with self._lock:
             return self._connection.execute(statement, parameters).fetchall()

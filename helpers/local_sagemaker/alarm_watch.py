@@ -1,0 +1,222 @@
+"""The thread that evaluates alarms.
+
+An alarm's period of P seconds is a window of P / speedup real seconds, rounded to whole seconds and at least one; it is
+looked at once in each of AWS's minutes, so once a second at the default speedup. Metrics keep their real times. A
+metric with a value for each request is a rate: its Sum and its SampleCount over a window are scaled to the whole
+period, so that 1,000 invocations a minute are really 1,000 a minute whatever the speedup. All other sums are of what a
+program reported in the window: five errors that it counted are five.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import (
+    alarm_actions,
+    alarm_definitions,
+    alarm_evaluation,
+    alarms,
+    cloudwatch,
+    composite_alarms,
+    metric_math,
+    metrics,
+    percentiles,
+)
+from helpers.local_sagemaker.alarm_definitions import Query
+from helpers.local_sagemaker.alarm_evaluation import Datapoint
+from helpers.local_sagemaker.recent_metrics import Key, RecentMetrics, Summary
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+# The values of a second have arrived when the next is half over.
+SETTLING_SECONDS = 0.5
+_MINUTE, _HIGH_RESOLUTION = 60, 10
+_parsed = functools.lru_cache(maxsize=1024)(metric_math.Expression)
+_rule = functools.lru_cache(maxsize=1024)(composite_alarms.Rule)
+
+
+class AlarmWatch:
+    """Evaluates alarms by the clock, and takes their actions; sleeps while there are none."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._evaluated: dict[str, int] = {}
+        self._woken = threading.Event()
+        self._caught_up = threading.Event()
+        self._stopped = threading.Event()
+        wanted = self._wanted()
+        # Before moto is told again what the metrics were; evaluation begins after it.
+        server.recent_metrics.watch(wanted)
+        if wanted:
+            self.changed()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="alarm-watch")
+        self._thread.start()
+
+    def changed(self) -> None:
+        """An alarm was put, deleted or set: what the watch looks at, and what it has to do, may be other things now."""
+        self._server.aws.submit(self._watch_metrics)
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Stops evaluating."""
+        self._stopped.set()
+        self._woken.set()
+        self._thread.join(timeout=5)
+
+    def window(self, period: int) -> int:
+        """Real seconds of a period."""
+        return max(1, round(period / self._server.speedup))
+
+    def datapoints(self, alarm: dict, end: float) -> list[Datapoint]:
+        """An alarm's datapoints in the evaluation range that ends at `end`, oldest first."""
+        window = self.window(alarm_definitions.period_of(alarm))
+        count = alarm_evaluation.evaluation_range(alarm)
+        return [self._datapoint(alarm, end - age * window, window) for age in range(count, 0, -1)]
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.clear()
+            try:
+                found = self._server.store.list("MetricAlarm"), self._server.store.list("CompositeAlarm")
+                if any(found) and self._caught_up.is_set():
+                    self._tick(*found, time.time())
+                    self._woken.wait(_until_settled(time.time()))
+                else:
+                    self._woken.wait()
+            except Exception:
+                logger.exception("alarms were not evaluated")
+                self._stopped.wait(SETTLING_SECONDS)
+
+    def _tick(self, metric_alarms: list[dict], composites: list[dict], now: float) -> None:
+        second = math.floor(now - SETTLING_SECONDS)
+        states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in [*metric_alarms, *composites]}
+        before = dict(states)
+        for alarm in metric_alarms:
+            name = alarm["AlarmName"]
+            step = self.window(_HIGH_RESOLUTION if alarm_definitions.period_of(alarm) < _MINUTE else _MINUTE)
+            if self._evaluated.get(name) != second // step and self._is_watched(alarm):
+                self._evaluated[name] = second // step
+                states[name] = self._evaluate(alarm, second - second % step)
+        self._evaluate_composites(composites, states)
+        for alarm in [*metric_alarms, *composites]:
+            name = alarm["AlarmName"]
+            if "_Due" in alarm or states[name] != before[name]:
+                self._take_actions(name)
+        self._server.recent_metrics.forget(second)
+
+    def _is_watched(self, alarm: dict) -> bool:
+        return all(self._server.recent_metrics.is_watched(query.metric) for query in alarm_definitions.queries(alarm))
+
+    def _evaluate(self, alarm: dict, end: int) -> str:
+        """The state that an alarm is in after it."""
+        verdict = alarm_evaluation.evaluate(alarm, self.datapoints(alarm, end), time.time())
+        if verdict is None:
+            return alarm["StateValue"]
+        self._conclude(alarm, verdict.state, verdict.reason, verdict.data)
+        return verdict.state
+
+    def _evaluate_composites(self, composites: list[dict], states: dict[str, str]) -> None:
+        for alarm in composites:
+            rule = _rule(alarm["AlarmRule"])
+            state = alarm_evaluation.ALARM if rule.holds(states) else alarm_evaluation.OK
+            causes = ", ".join(f"{alarms.arn(name)} is in {states.get(name, 'no')} state" for name in rule.names)
+            self._conclude(alarm, state, f"AlarmRule {rule.text} evaluates to {state}: {causes}.", None)
+            states[alarm["AlarmName"]] = state
+
+    def _conclude(self, alarm: dict, state: str, reason: str, data: str | None) -> None:
+        """Writes a state down, unless the alarm is another by now."""
+        is_unchecked = alarm["StateReason"].startswith("Unchecked")
+        if state == alarm["StateValue"] and not is_unchecked:
+            return
+        store = self._server.store
+        with store.transaction():
+            now = store.get(alarms.kind_of(alarm), alarm["AlarmName"])
+            same = ("AlarmConfigurationUpdatedTimestamp", "StateUpdatedTimestamp")
+            if now is not None and all(now[member] == alarm[member] for member in same):
+                alarms.set_state(store, now, state, reason, data)
+
+    def _take_actions(self, name: str) -> None:
+        """Takes the actions that are due; one that a kill interrupts is taken again."""
+        store = self._server.store
+        while (alarm := alarms.find(store, name)) and alarm.get("_Due"):
+            alarm_actions.take(self._server, alarm, alarm["_Due"][0])
+            with store.transaction():
+                if (now := alarms.find(store, name)) and now.get("_Due"):
+                    store.update(alarms.kind_of(now), name, _Due=now["_Due"][1:] or None)
+
+    def _datapoint(self, alarm: dict, begin: float, window: int) -> Datapoint:
+        values: dict[str, float | None] = {}
+        for query in alarm_definitions.queries(alarm):
+            summary = self._server.recent_metrics.summary(query.metric, query.unit, begin, begin + window)
+            values[query.id] = _statistic(query, summary, window)
+        if "Metrics" not in alarm:
+            return Datapoint(begin, values[""], summary.count if summary else None)
+        waiting = {entry["Id"]: _parsed(entry["Expression"]) for entry in alarm["Metrics"] if "Expression" in entry}
+        stats = list(values.values())
+        while waiting:
+            for name in [name for name, expression in waiting.items() if expression.names <= values.keys()]:
+                values[name] = waiting.pop(name).value(values, stats)
+        returned = next(entry["Id"] for entry in alarm["Metrics"] if entry.get("ReturnData", True))
+        return Datapoint(begin, values[returned])
+
+    def _wanted(self) -> dict[Key, float]:
+        """How many seconds of which metrics the alarms look at."""
+        wanted: dict[Key, float] = {}
+        for alarm in self._server.store.list("MetricAlarm"):
+            periods = alarm_evaluation.evaluation_range(alarm) + 1
+            seconds = periods * self.window(alarm_definitions.period_of(alarm))
+            for query in alarm_definitions.queries(alarm):
+                wanted[query.metric] = max(wanted.get(query.metric, 0.0), seconds)
+        return wanted
+
+    def _watch_metrics(self) -> None:
+        """Runs in the thread of moto, so that nothing is counted twice or left out."""
+        recent = self._server.recent_metrics
+        if added := recent.watch(self._wanted()):
+            for metric, moment, unit, summary in cloudwatch.past_values(added):
+                recent.add(metric, moment, unit, summary)
+        self._caught_up.set()
+        self._woken.set()
+
+
+def _until_settled(now: float) -> float:
+    """Seconds until the values of this second have arrived."""
+    return math.floor(now - SETTLING_SECONDS) + 1 + SETTLING_SECONDS - now
+
+
+def _statistic(query: Query, summary: Summary | None, window: int) -> float | None:
+    """A query's value of what was reported in a window of real seconds."""
+    if summary is None:
+        return None
+    scale = query.period / window if metrics.is_per_request(query.metric) else 1.0
+    match query.stat:
+        case "Sum":
+            return summary.total * scale
+        case "SampleCount":
+            return summary.count * scale
+        case "Average":
+            return summary.total / summary.count if summary.count else None
+        case "Minimum":
+            return summary.least
+        case "Maximum":
+            return summary.most
+    return percentiles.of(summary.values, query.stat)
+
+
+def start(server: Server) -> None:
+    """Begins to evaluate."""
+    server.recent_metrics = RecentMetrics()
+    server.alarm_watch = AlarmWatch(server)
+
+
+def stop(server: Server) -> None:
+    """Stops evaluating."""
+    server.alarm_watch.stop()
