@@ -20,6 +20,9 @@ from aiohttp import web
 from helpers.local_sagemaker import (
     alarm_watch,
     arns,
+    async_inference,
+    async_invoke,
+    async_metrics,
     data_capture,
     endpoint_configs,
     endpoints,
@@ -57,6 +60,7 @@ CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
 OPERATION_MODULES = (
+    async_invoke,
     endpoint_configs,
     endpoints,
     invoke,
@@ -76,8 +80,10 @@ _WITH_LIFE_CYCLE = (
     job_runner,
     memory_limits,
     serverless,
+    async_inference,
     endpoints,
     instance_metrics,
+    async_metrics,
 )
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -99,6 +105,8 @@ class Server:
     recent_metrics: recent_metrics.RecentMetrics
     jobs: job_runner.JobRunner
     fleet: endpoints.Fleet
+    async_inference: async_inference.AsyncInference
+    async_metrics: async_metrics.AsyncMetrics
     invocation_metrics: metrics.InvocationMetrics
     data_capture: data_capture.DataCapture
     instance_metrics: instance_metrics.InstanceMetrics

@@ -104,9 +104,17 @@ class Variant:
 class Deployment:
     """The variants of one configuration behind an endpoint; attributes are replaced, never changed in place."""
 
-    def __init__(self, endpoint: str, config_name: str, variants: list[Variant], shadow: Variant | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        config_name: str,
+        variants: list[Variant],
+        shadow: Variant | None = None,
+        async_config: dict | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.config_name = config_name
+        self.async_config = async_config
         self.variants = {variant.name: variant for variant in variants}
         self.shadow = Shadow(shadow) if shadow else None
         self.all_variants = [*variants, shadow] if shadow else variants
@@ -184,6 +192,7 @@ def plan(server: Server, config: dict) -> dict:
         "Variants": [_plan(server, v) for v in config["ProductionVariants"]],
         "ShadowVariants": [_plan(server, v) for v in config.get("ShadowProductionVariants", [])],
         "DataCaptureConfig": config.get("DataCaptureConfig"),
+        "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
     }
 
 
@@ -217,7 +226,13 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
     """
     variants = [_variant(server, endpoint, endpoint_plan, spec, folder) for spec in specs(endpoint_plan)]
     count = len(endpoint_plan["Variants"])
-    return Deployment(endpoint, endpoint_plan["ConfigName"], variants[:count], *variants[count:])
+    return Deployment(
+        endpoint,
+        endpoint_plan["ConfigName"],
+        variants[:count],
+        *variants[count:],
+        async_config=endpoint_plan.get("AsyncInferenceConfig"),
+    )
 
 
 def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, errors, listing, serverless_configs
+from helpers.local_sagemaker import async_configs, data_capture, errors, listing, serverless_configs
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-_UNAVAILABLE = ("AsyncInferenceConfig", "ExplainerConfig", "CrossRegionTrafficConfig")
+_UNAVAILABLE = ("ExplainerConfig", "CrossRegionTrafficConfig")
 _UNAVAILABLE_IN_VARIANT = (
     "InstancePools",
     "AcceleratorType",
@@ -26,6 +26,7 @@ _REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
 @operation("CreateEndpointConfig")
 def create_endpoint_config(server: Server, request: dict) -> dict:
     _refuse(request, _UNAVAILABLE, "")
+    async_configs.check(server, request)
     if "DataCaptureConfig" in request:
         data_capture.check(request["DataCaptureConfig"])
     shadows = request.get("ShadowProductionVariants", [])

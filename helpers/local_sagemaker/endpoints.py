@@ -230,6 +230,7 @@ class Fleet:
 
     def delete(self, name: str) -> None:
         """Takes an endpoint out of service and forgets it."""
+        self._server.async_inference.forget(name)
         if deployment := self.serving.pop(name, None):
             self._retire(deployment.close())
         self._server.data_capture.flush()
@@ -286,6 +287,7 @@ class Fleet:
             "ProductionVariants": [_summary(spec) for spec in plan["Variants"]],
             "ShadowProductionVariants": [_summary(spec) for spec in plan.get("ShadowVariants", [])] or None,
             "DataCaptureConfig": data_capture.summary(plan.get("DataCaptureConfig")),
+            "AsyncInferenceConfig": plan.get("AsyncInferenceConfig"),
             _PLAN: plan,
             _NEXT_PLAN: None,
         }

@@ -138,6 +138,13 @@ async def choose(
     """
     while True:
         if deployment := server.fleet.serving.get(endpoint):
+            if deployment.async_config is not None:
+                raise InvocationError(
+                    "ValidationError",
+                    f"Endpoint {endpoint} of account {server.account} has an AsyncInferenceConfig: it can only receive "
+                    "asynchronous invocations, by InvokeEndpointAsync.",
+                    400,
+                )
             variant = _variant(deployment, endpoint, target)
             try:
                 worker = await variant.claim()

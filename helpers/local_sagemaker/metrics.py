@@ -114,7 +114,7 @@ def _data(endpoint: str, variant: str, samples: _Samples, second: int) -> list[d
     return [
         {"MetricName": name, "Dimensions": dimensions, "Timestamp": second, "Unit": unit, **part}
         for (name, unit), values in samples.items()
-        for part in _values(values, MAX_VALUES if unit == "None" else MAX_LATENCIES)
+        for part in _values(values, MAX_VALUES if unit in ("None", "Count") else MAX_LATENCIES)
     ]
 
 

@@ -250,8 +250,19 @@ def _lower_first(name: str) -> str:
 def _pattern(java: str) -> re.Pattern:
     """A Java regular expression of botocore's model as a Python one."""
     python = re.sub(r"\$\{\d+,\d+\}", "$", java)
+    python = python.replace(r"\z", r"\Z")
     python = python.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
-    return re.compile(re.sub(r"\\p\{(\w+)\}", lambda match: _character_class(match[1]), python))
+    return re.compile(_BRACKETED_OR_CLASS.sub(_translate_classes, python))
+
+
+_CLASS = re.compile(r"\\p\{(\w+)\}")
+_BRACKETED_OR_CLASS = re.compile(rf"\[(?:{_CLASS.pattern}|\\.|[^]\\])*\]|{_CLASS.pattern}")
+
+
+def _translate_classes(match: re.Match) -> str:
+    """A bracket expression with its classes written out; a class outside of one becomes one."""
+    written_out = _CLASS.sub(lambda found: _character_class(found[1]), match[0])
+    return written_out if match[0].startswith("[") else f"[{written_out}]"
 
 
 @cache

@@ -91,6 +91,11 @@ class Worker:
         return self._process.pid if self._process is not None else None
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to end, rather than ended by itself."""
+        return self._stopping.is_set()
+
+    @property
     def session(self) -> aiohttp.ClientSession:
         """The pool of connections to the process; to be used on the event loop only."""
         if self._session is None:

@@ -1,0 +1,338 @@
+"""Asynchronous endpoints: what boto3 sees of the queue, in S3, on SNS topics and in CloudWatch; and kill -9."""
+
+import base64
+import json
+import uuid
+from datetime import datetime
+
+import deployed
+import pytest
+from botocore.exceptions import ClientError
+
+from helpers.local_sagemaker import async_configs
+
+REFUSED = "are not supported when specifying an AsyncInferenceConfig."
+
+
+class Outcomes:
+    """Where an asynchronous endpoint's answers are looked for."""
+
+    def __init__(self, s3, bucket: str) -> None:
+        self.s3, self.bucket = s3, bucket
+
+    def read(self, location: str) -> dict | None:
+        """The object at a location as GetObject has it, with its content as `content`; None when there is none."""
+        bucket, _, key = location.removeprefix("s3://").partition("/")
+        try:
+            found = self.s3.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "NoSuchKey"
+            return None
+        return found | {"content": found["Body"].read()}
+
+    def wait(self, location: str) -> dict:
+        """The object at a location, once there is one."""
+        assert deployed.becomes_true(lambda: self.read(location)), f"nothing lies at {location}"
+        return self.read(location)
+
+    def put(self, order: dict, content_type: str = "application/json") -> str:
+        """The location of a request's payload."""
+        key = f"async-inputs/{uuid.uuid4()}"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(order), ContentType=content_type)
+        return f"s3://{self.bucket}/{key}"
+
+
+class Topic:
+    """An SNS topic and the queue that hears of its messages."""
+
+    def __init__(self, client, name: str) -> None:
+        self._sqs = client("sqs")
+        self.arn = client("sns").create_topic(Name=name)["TopicArn"]
+        self._queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
+        client("sns").subscribe(TopicArn=self.arn, Protocol="sqs", Endpoint=attributes["QueueArn"])
+
+    def message(self) -> dict:
+        """The next message, once there is one."""
+        received = self._sqs.receive_message(QueueUrl=self._queue, WaitTimeSeconds=20)["Messages"][0]
+        self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=received["ReceiptHandle"])
+        return json.loads(json.loads(received["Body"])["Message"])
+
+
+def async_config(bucket: str, concurrency: int | None = None, **output: object) -> dict:
+    """An AsyncInferenceConfig with an output and a failure path."""
+    paths = {"S3OutputPath": f"s3://{bucket}/out/", "S3FailurePath": f"s3://{bucket}/failed"}
+    config = {"OutputConfig": paths | output}
+    if concurrency:
+        config["ClientConfig"] = {"MaxConcurrentInvocationsPerInstance": concurrency}
+    return config
+
+
+def create_endpoint(sm, name: str, config: dict, model: str, wait: str = "InService", **members: object) -> dict:
+    """An asynchronous endpoint and its configuration, both called `name`."""
+    variants = [deployed.variant(model)]
+    sm.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=variants, AsyncInferenceConfig=config, **members
+    )
+    sm.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    return deployed.await_status(sm, name, wait)
+
+
+def rescale(sm, name: str, count: int) -> dict:
+    """Gives an endpoint so many instances."""
+    desired = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
+    sm.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=desired)
+    return deployed.await_status(sm, name, "InService")
+
+
+@pytest.fixture(scope="module")
+def outcomes(s3, bucket):
+    return Outcomes(s3, bucket)
+
+
+@pytest.fixture(scope="module")
+def topics(client):
+    """For successes and for errors."""
+    return Topic(client, "async-success"), Topic(client, "async-error")
+
+
+@pytest.fixture(scope="module")
+def model(sm, s3, bucket):
+    return deployed.create_model(sm, s3, bucket, "async-model")
+
+
+@pytest.fixture(scope="module")
+def endpoint(sm, bucket, model, topics):
+    """Two requests at a time; topics that include the response."""
+    success, error = topics
+    notification = {
+        "SuccessTopic": success.arn,
+        "ErrorTopic": error.arn,
+        "IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC", "ERROR_NOTIFICATION_TOPIC"],
+    }
+    create_endpoint(sm, "async", async_config(bucket, 2, NotificationConfig=notification), model)
+    yield "async"
+    sm.delete_endpoint(EndpointName="async")
+
+
+@pytest.fixture
+def ask(runtime, endpoint, outcomes):
+    """`ask(order)`: the acknowledgement of a request whose payload lies in S3."""
+
+    def call(order: dict | None = None, **members) -> dict:
+        request = {"EndpointName": endpoint, "InputLocation": outcomes.put(order or {})} | members
+        return runtime.invoke_endpoint_async(**request)
+
+    return call
+
+
+def test_an_asynchronous_endpoint_is_described_as_such(sm, endpoint, bucket):
+    described = sm.describe_endpoint(EndpointName=endpoint)["AsyncInferenceConfig"]
+    assert described == sm.describe_endpoint_config(EndpointConfigName=endpoint)["AsyncInferenceConfig"]
+    assert described["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 2}
+    assert described["OutputConfig"]["S3OutputPath"] == f"s3://{bucket}/out/"
+
+
+def test_a_request_is_acknowledged_with_202_and_its_answer_comes_to_s3(ask, outcomes, bucket, topics):
+    accepted = ask({"question": 1}, ContentType="application/json", Accept="application/json")
+    assert accepted["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert uuid.UUID(accepted["InferenceId"])
+    assert accepted["OutputLocation"].startswith(f"s3://{bucket}/out/") and accepted["OutputLocation"].endswith(".out")
+    assert accepted["FailureLocation"].startswith(f"s3://{bucket}/failed/")
+    answer = outcomes.wait(accepted["OutputLocation"])
+    assert json.loads(answer["content"])["order"] == {"question": 1}
+    assert answer["ContentType"] == "application/json"
+    assert outcomes.read(accepted["FailureLocation"]) is None
+    topics[0].message()
+
+
+def test_the_success_topic_hears_in_the_words_of_aws(ask, outcomes, topics, endpoint):
+    location = outcomes.put({"question": 2})
+    accepted = ask(InputLocation=location, Accept="application/json", InferenceId="inference 7")
+    heard = topics[0].message()
+    times = [datetime.fromisoformat(heard.pop(name)) for name in ("receivedTime", "eventTime")]
+    assert times == sorted(times)
+    content = base64.b64decode(heard["responseBody"].pop("content"))
+    assert json.loads(content)["order"] == {"question": 2}
+    assert heard == {
+        "awsRegion": "us-east-1",
+        "invocationStatus": "Completed",
+        "requestParameters": {"accept": "application/json", "endpointName": endpoint, "inputLocation": location},
+        "responseParameters": {"contentType": "application/json", "outputLocation": accepted["OutputLocation"]},
+        "responseBody": {
+            "message": "Check S3 path location(if configured) or Cloudwatch for additional details.",
+            "encoding": "BASE64",
+        },
+        "inferenceId": "inference 7",
+        "eventVersion": "1.0",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+    assert accepted["InferenceId"] == "inference 7"
+
+
+def test_a_model_that_raises_goes_to_the_failure_path_and_the_error_topic(ask, outcomes, topics, endpoint):
+    location = outcomes.put({"raise": "no such card"})
+    accepted = ask(InputLocation=location, ContentType="application/json")
+    heard = topics[1].message()
+    assert heard["invocationStatus"] == "Failed"
+    assert heard["failureReason"] == (
+        "ClientError: Received server error (500) from model. See the SageMaker Endpoint logs in your account for more "
+        "information."
+    )
+    asked = {"contentType": "application/json", "endpointName": endpoint, "inputLocation": location}
+    assert heard["requestParameters"] == asked and "responseParameters" not in heard
+    failure = outcomes.wait(accepted["FailureLocation"])
+    assert failure["content"].startswith(b"no such card\nTraceback")
+    assert base64.b64decode(heard["responseBody"]["content"]) == failure["content"]
+    assert outcomes.read(accepted["OutputLocation"]) is None
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"status": 422}, "Received client error (422) from model"),
+        ({"exit": 3}, "Received server error (0) from model"),
+    ],
+)
+def test_other_failures_of_the_model_are_named(ask, topics, order, words):
+    ask(order)
+    assert words in topics[1].message()["failureReason"]
+
+
+def test_a_missing_payload_is_a_failure_that_says_so(ask, outcomes, topics, bucket):
+    location = f"s3://{bucket}/async-inputs/none"
+    accepted = ask(InputLocation=location)
+    reason = topics[1].message()["failureReason"]
+    assert (
+        reason.startswith(f"ClientError: Failed to download the request payload {location}: ") and "NoSuchKey" in reason
+    )
+    assert outcomes.wait(accepted["FailureLocation"])["content"].decode() == reason
+
+
+def test_a_request_that_takes_too_long_times_out(ask, topics, outcomes):
+    accepted = ask({"sleep": 2.5}, InvocationTimeoutSeconds=1)
+    assert "Received server error (0) from model" in topics[1].message()["failureReason"]
+    assert b"Your invocation timed out" in outcomes.wait(accepted["FailureLocation"])["content"]
+
+
+def test_the_container_sees_the_clients_headers_and_the_media_type_of_the_object(ask, outcomes, topics):
+    accepted = ask({"headers": True}, CustomAttributes="trace=6", InferenceId="id-1", Accept="x/y")
+    seen = json.loads(outcomes.wait(accepted["OutputLocation"])["content"])
+    assert seen["content-type"] == "application/json" and seen["accept"] == "x/y"
+    assert seen["x-amzn-sagemaker-custom-attributes"] == "trace=6"
+    assert seen["x-amzn-sagemaker-inference-id"] == "id-1"
+    topics[0].message()
+
+
+def test_the_payload_may_come_with_the_request(runtime, endpoint, outcomes, topics):
+    request = {"EndpointName": endpoint, "ContentType": "application/json", "Body": b'{"inline": true}'}
+    accepted = runtime.invoke_endpoint_async(**request)
+    assert json.loads(outcomes.wait(accepted["OutputLocation"])["content"])["order"] == {"inline": True}
+    assert topics[0].message()["requestParameters"] == {"contentType": "application/json", "endpointName": endpoint}
+
+
+def test_the_client_may_name_the_answers_file(ask, outcomes, bucket, topics):
+    accepted = ask(S3OutputPathExtension="run-7/day-1", Filename="scores.json")
+    assert accepted["OutputLocation"] == f"s3://{bucket}/out/run-7/day-1/scores.json"
+    assert accepted["FailureLocation"].startswith(f"s3://{bucket}/failed/run-7/day-1/scores")
+    outcomes.wait(accepted["OutputLocation"])
+    topics[0].message()
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"EndpointName": "no-such"}, "Endpoint no-such of account 111122223333 not found."),
+        ({"RequestTTLSeconds": 59}, "'requestTTLSeconds' failed to satisfy constraint"),
+        ({"RequestTTLSeconds": 21601}, "'requestTTLSeconds' failed to satisfy constraint"),
+        ({"InvocationTimeoutSeconds": 3601}, "'invocationTimeoutSeconds' failed to satisfy constraint"),
+        ({"InputLocation": "https://example.com/x"}, "The S3 URI is not valid"),
+        ({"InputLocation": "ftp://x"}, "'inputLocation' failed to satisfy constraint"),
+        ({"Filename": "a/b"}, "'filename' failed to satisfy constraint"),
+        ({"S3OutputPathExtension": "s3://elsewhere"}, "'s3OutputPathExtension' failed to satisfy constraint"),
+        ({"InferenceId": "x" * 65}, "'inferenceId' failed to satisfy constraint"),
+        ({"Body": b"{}"}, "Body and InputLocation are mutually exclusive"),
+        ({"InputLocation": None}, "Provide exactly one of them"),
+        ({"InputLocation": None, "Body": b"x" * 128_001}, "less than or equal to 128000"),
+    ],
+)
+def test_a_faulty_request_is_refused_at_once(client, endpoint, members, words):
+    request = {"EndpointName": endpoint, "InputLocation": "s3://course-tests/x"} | members
+    request = {name: value for name, value in request.items() if value is not None}
+    with pytest.raises(ClientError) as caught:
+        client("sagemaker-runtime", validate=False).invoke_endpoint_async(**request)
+    assert caught.value.response["Error"]["Code"] == "ValidationError"
+    assert words in caught.value.response["Error"]["Message"]
+
+
+def test_each_kind_of_endpoint_takes_its_own_invocations(sm, runtime, endpoint, model, unique):
+    with pytest.raises(ClientError, match="can only receive asynchronous invocations"):
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"{}")
+    with pytest.raises(ClientError, match="can only receive asynchronous invocations"):
+        runtime.invoke_endpoint_with_response_stream(EndpointName=endpoint, Body=b"{}")
+    name = unique("synchronous")
+    deployed.create_endpoint(sm, name, [deployed.variant(model)])
+    with pytest.raises(ClientError, match="can only receive synchronous invocations"):
+        runtime.invoke_endpoint_async(EndpointName=name, InputLocation="s3://course-tests/x")
+    sm.delete_endpoint(EndpointName=name)
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (
+            {"ShadowProductionVariants": [deployed.variant("async-model", "shadow")]},
+            f"Shadow production variants {REFUSED}",
+        ),
+        (
+            {"ProductionVariants": [deployed.variant("async-model", name) for name in ("a", "b")]},
+            f"Multiple production variants {REFUSED}",
+        ),
+        ({"S3OutputPath": "https://example.com/out"}, r"OutputConfig\.S3OutputPath: The S3 URI is not valid"),
+        (
+            {"NotificationConfig": {"IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC"]}},
+            "has no SuccessTopic",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_asynchronous_is_refused(sm, bucket, model, members, words):
+    output = {name: members.pop(name) for name in ("S3OutputPath", "NotificationConfig") if name in members}
+    request = {"ProductionVariants": [deployed.variant(model)]} | members
+    with pytest.raises(ClientError, match=words):
+        sm.create_endpoint_config(
+            EndpointConfigName="async-refused", AsyncInferenceConfig=async_config(bucket, **output), **request
+        )
+
+
+def test_requests_are_processed_in_their_order_one_at_a_time_unless_declared(sm, s3, runtime, bucket, outcomes, unique):
+    name = unique("in-order")
+    script = """
+import json, time
+calls = []
+
+def model_fn(model_dir):
+    return None
+
+def input_fn(data, content_type):
+    return json.loads(data)
+
+def predict_fn(number, model):
+    calls.append(number)
+    return calls
+
+def output_fn(calls, accept):
+    return json.dumps(calls)
+"""
+    deployed.create_model(sm, s3, bucket, name, {"code/inference.py": script})
+    create_endpoint(sm, name, async_config(bucket), name)
+    rescale(sm, name, 0)
+    accepted = [
+        runtime.invoke_endpoint_async(EndpointName=name, Body=str(number), ContentType="application/json")
+        for number in range(20)
+    ]
+    rescale(sm, name, 1)
+    answers = [json.loads(outcomes.wait(request["OutputLocation"])["content"]) for request in accepted]
+    assert async_configs.concurrency({}) == 1
+    assert answers == [list(range(number + 1)) for number in range(20)]
+    sm.delete_endpoint(EndpointName=name)
