@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import secrets
 import shutil
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import overlays, sandbox
+from helpers.local_sagemaker import containment, overlays, sandbox, workers
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.output import Pump
 
@@ -64,11 +65,19 @@ class Command:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the processes ended: the first exit code that is not 0, why they were cut short, the end of their output."""
+    """How the processes ended.
+
+    Attributes:
+        code: the first exit code that is not 0.
+        cut: why they were cut short.
+        tail: the end of their output.
+        breach: what one of them used too much of.
+    """
 
     code: int
     cut: str | None
     tail: list[str]
+    breach: str | None = None
 
 
 class Job:
@@ -82,6 +91,7 @@ class Job:
         max_seconds: after so long its processes are ended.
         hosts: how many instances it has.
         isolated: whether its processes have no network, not even this machine's loopback.
+        limits: what each instance may use; the machine's own limits by default.
     """
 
     def __init__(
@@ -94,13 +104,17 @@ class Job:
         max_seconds: float,
         hosts: int = 1,
         isolated: bool = False,
+        limits: containment.Limits | None = None,
     ) -> None:
         self.server, self.kind, self.name = server, kind, name
         self.folder = jobs_folder(server) / kind / name
         names = [f"algo-{number}" for number in range(1, hosts + 1)]
         self.hosts = [Host(host, self.folder / host / "ml") for host in names]
+        # Sockets are made in it: its path is short.
+        self._temporary = workers.socket_folder(jobs_folder(server)) / secrets.token_hex(4)
         self.cut: str | None = None
         self._isolated = isolated
+        self._limits = limits or containment.limits(server.home)
         self._log_group = log_group
         self._writers: dict[str, LogWriter] = {}
         self._alarm = self._timer(max_seconds, TIMED_OUT)
@@ -157,14 +171,16 @@ class Job:
             ServerStoppedError: the server goes away.
         """
         tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
-        code = 0
+        code, breach, watches = 0, None, []
         try:
             pumps = []
             for host, command in zip(self.hosts, commands, strict=True):
                 process = self._start(lambda host=host, command=command: self._launch(host, command, python))
                 if process:
                     pumps.append(Pump(process, self._writer(host), tail, on_line))
+                    watches.append(self._watch(process, host))
             code = self._wait(pumps)
+            breach = next(filter(None, [watch.close() for watch in watches]), None)
         except FileNotFoundError as error:
             self.kill()
             raise JobError(f"AlgorithmError: {error}, exit code: 127") from error
@@ -172,7 +188,11 @@ class Job:
             self.close()
         if self.cut == SERVER_STOPPED:
             raise ServerStoppedError
-        return Outcome(code, self.cut, list(tail))
+        return Outcome(code, self.cut, list(tail), breach if code else None)
+
+    def _watch(self, process: subprocess.Popen, host: Host) -> containment.Watch:
+        folders = [host.ml_root.parent, self._temporary / host.name]
+        return containment.Watch(process, self._limits, folders, host.name, containment.JOB_SECONDS)
 
     def run_tool(self, argv: list[str], cwd: Path, env: dict[str, str]) -> tuple[int, list[str]]:
         """Runs a program of the host for the job, such as pip; what ends the job ends it.
@@ -212,16 +232,19 @@ class Job:
         return process
 
     def _launch(self, host: Host, command: Command, python: Path) -> subprocess.Popen:
-        home = host.ml_root.parent / "home"
-        home.mkdir(exist_ok=True)
+        home, temporary = host.ml_root.parent / "home", self._temporary / host.name
+        for folder in (home, temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+        environment = sandbox.clean_environment(self.server.url, self.server.region, python, home)
         return sandbox.launch(
             command.argv,
             host.ml_root,
-            sandbox.clean_environment(self.server.url, self.server.region, python, home) | command.env,
+            environment | {"TMPDIR": str(temporary)} | command.env,
             stdout=subprocess.PIPE,
             cwd=command.cwd,
             hosts=[other.name for other in self.hosts],
             isolated=self._isolated,
+            largest_file=self._limits.disk,
         )
 
     def _wait(self, pumps: list[Pump]) -> int:
@@ -313,8 +336,9 @@ class Job:
         threading.Thread(target=self._at_cut, name=f"end {self.name}", daemon=True).start()
 
     def clean_up(self) -> None:
-        """Removes the job's folder: what AWS keeps is in S3."""
+        """Removes the job's folders: what AWS keeps is in S3."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
 
 def jobs_folder(server: Server) -> Path:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from helpers.local_sagemaker import sandbox
-from helpers.local_sagemaker.logs import LONGEST_EVENT, LogWriter
+from helpers.local_sagemaker.logs import LONGEST_EVENT, LONGEST_TAIL, LogWriter
 
 
 class Pump(threading.Thread):
@@ -29,7 +29,7 @@ class Pump(threading.Thread):
         # A line without end is cut where CloudWatch would cut it, so that it fills no memory.
         while raw := self._process.stdout.readline(LONGEST_EVENT):
             line = raw.decode(errors="replace").rstrip("\r\n")
-            self._tail.append(line)
+            self._tail.append(line[-LONGEST_TAIL:])
             self._writer.write(line)
             self._on_line(line)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import (
     channels,
+    containment,
     errors,
     images,
     job_records,
@@ -56,14 +57,16 @@ def create_processing_job(server: Server, request: dict) -> dict:
     with server.store.transaction():
         server.store.put(KIND, name, record)
         server.add_tags(arn, request.get("Tags", []))
+    cluster = request["ProcessingResources"]["ClusterConfig"]
     job = Job(
         server,
         KIND,
         name,
         log_group=LOG_GROUP,
         max_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
-        hosts=request["ProcessingResources"]["ClusterConfig"]["InstanceCount"],
+        hosts=cluster["InstanceCount"],
         isolated=request.get("NetworkConfig", {}).get("EnableNetworkIsolation", False),
+        limits=containment.limits(server.home, cluster["InstanceType"], cluster.get("VolumeSizeInGB")),
     )
     server.jobs.submit(job, run, fail)
     return {"ProcessingJobArn": arn}
@@ -276,6 +279,8 @@ def _keep_exit_message(job: Job) -> None:
 
 
 def _reason(job: Job, outcome: Outcome) -> str:
+    if outcome.breach:
+        return outcome.breach
     failures = [host.path("output/failure") for host in job.hosts]
     written = next((path.read_text(errors="replace").strip() for path in failures if path.is_file()), "")
     return written or last_error(outcome.tail) or "See job logs for more information"

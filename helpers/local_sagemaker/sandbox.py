@@ -6,9 +6,11 @@ the system allows neither, rewriting the literal `/opt/ml` in code, arguments an
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,15 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import psutil
-
-from helpers.local_sagemaker import errors, rewriting
+from helpers.local_sagemaker import errors, process_tree, rewriting
 
 ML = "/opt/ml"
 WAYS = ("bwrap", "unshare", "rewrite")
 CODE_FOLDERS = ("code", "input/config", "input/data/code", "input/data/sm_drivers", "config", "processing/input")
 _LIFELINE = "{lifeline}"
-_GUARD_COMMAND = [sys.executable, "-I", "-S", str(Path(__file__).parent / "runtimes" / "guard.py"), _LIFELINE]
+_GUARD = Path(__file__).parent / "runtimes" / "guard.py"
+_GUARD_COMMAND = [sys.executable, "-I", "-S", str(_GUARD), _LIFELINE]
+_MOST_PASSES = 1000
+_MOST_OPEN_FILES = 65_536
+_BLOCK = 512  # what `ulimit -f` counts in
 
 # The kernel ends a bubblewrap or an unshare when the *thread* that started it ends: all of them start in this one.
 _launcher = ThreadPoolExecutor(1, thread_name_prefix="launcher")
@@ -74,8 +78,12 @@ def launch(
     code: Iterable[str] = CODE_FOLDERS,
     hosts: Iterable[str] = (),
     isolated: bool = False,
+    largest_file: float | None = None,
 ) -> subprocess.Popen:
     """Starts a process that sees `ml_root` as `/opt/ml`, in a session of its own, and that dies with this process.
+
+    The kernel bounds what it may do: no core dumps, 65,536 open files, files no larger than `largest_file`; and where
+    memory runs out, it is ended before the server is.
 
     Args:
         argv: the command; a bare name is looked up on env's PATH.
@@ -86,6 +94,7 @@ def launch(
         code: folders below ml_root whose text files are rewritten where `/opt/ml` cannot be bound.
         hosts: names that shall resolve to this machine, such as `algo-1`.
         isolated: the process gets a network of its own, from which nothing is reached; see `require_isolation`.
+        largest_file: bytes.
 
     Raises:
         FileNotFoundError: there is no such command.
@@ -101,9 +110,20 @@ def launch(
         env = {key: rewriting.rewrite(value, ml_root) for key, value in env.items()}
         cwd = rewriting.rewrite(cwd, ml_root)
     _require_command(argv[0], ml_root, env, cwd)
+    argv = [*_bounded(largest_file), *argv]
     wrapped = _wrap(bound, argv, ml_root, cwd, _hosts_file(ml_root, hosts), isolated=isolated)
-
     return _start(wrapped, env, stdout, cwd if bound.way == "rewrite" else "/")
+
+
+def _bounded(largest_file: float | None) -> list[str]:
+    """What precedes a command to give it its limits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_OPEN_FILES)
+    file_size = "" if largest_file is None else f"ulimit -f {int(largest_file / _BLOCK) + 1}; "
+    script = (
+        f'ulimit -c 0; ulimit -n {files}; {file_size}{{ echo 500 >/proc/self/oom_score_adj; }} 2>/dev/null; exec "$@"'
+    )
+    return ["/bin/sh", "-c", script, "bounded"]
 
 
 def launch_on_host(
@@ -140,17 +160,31 @@ def _start(command: list[str], env: Mapping[str, str], stdout: int | IO | None, 
 
 def terminate(process: subprocess.Popen) -> None:
     """Asks every process of the tree to end (SIGTERM); see `kill` for those that do not."""
-    for descendant in _descendants(process):
-        _signal(descendant, signal.SIGTERM)
+    if process.poll() is None:
+        for pid in process_tree.descendants(process.pid):
+            # Without bubblewrap's own processes nothing waits for the job.
+            if process_tree.name(pid) != "bwrap":
+                _signal(pid, signal.SIGTERM)
 
 
 def kill(process: subprocess.Popen) -> None:
-    """Ends the whole tree at once (SIGKILL)."""
-    descendants = _descendants(process)
-    if process.poll() is None:
+    """Ends the whole tree at once (SIGKILL), even one that forks as fast as it can."""
+    if process.poll() is not None:
+        return
+    if str(_GUARD) not in process.args:
+        # The kernel ends what is in the PID namespace with its first process.
+        first = process_tree.children(process.pid)
         process.kill()
-    for descendant in descendants:
-        _signal(descendant, signal.SIGKILL)
+        for pid in first:
+            _signal(pid, signal.SIGKILL)
+        return
+    for _ in range(_MOST_PASSES):
+        left = process_tree.descendants(process.pid)
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        if not left:
+            break
+    process.kill()
 
 
 def clean_environment(url: str, region: str, python: Path, home: Path) -> dict[str, str]:
@@ -324,16 +358,6 @@ def _require_command(command: str, ml_root: Path, env: Mapping[str, str], cwd: s
         raise FileNotFoundError(f"exec: {command!r}: no such file or directory")
 
 
-def _descendants(process: subprocess.Popen) -> list[psutil.Process]:
-    """The processes below the wrapper; bubblewrap's own are left alone: without them nothing waits for the job."""
-    try:
-        return [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() != "bwrap"]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import (
     channels,
+    containment,
     errors,
     images,
     job_metrics,
@@ -116,14 +117,16 @@ def create_training_job(server: Server, request: dict) -> dict:
 
 
 def _submit(server: Server, record: dict) -> None:
+    resources = record["ResourceConfig"]
     job = Job(
         server,
         KIND,
         record["TrainingJobName"],
         log_group=training_run.LOG_GROUP,
         max_seconds=record["StoppingCondition"]["MaxRuntimeInSeconds"],
-        hosts=record["ResourceConfig"]["InstanceCount"],
+        hosts=resources["InstanceCount"],
         isolated=record.get("EnableNetworkIsolation", False),
+        limits=containment.limits(server.home, resources["InstanceType"], resources.get("VolumeSizeInGB")),
     )
     server.jobs.submit(job, run, fail)
 

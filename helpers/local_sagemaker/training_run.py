@@ -195,6 +195,8 @@ def execute(job: Job, record: dict, launch: Launch, on_line: Callable[[str], Non
 
 def _algorithm_error(job: Job, launch: Launch, outcome: Outcome) -> str:
     """The failure file's text; where it is missing, or the SDK's driver wrote it, the last lines of the output."""
+    if outcome.breach:
+        return f"AlgorithmError: {outcome.breach}, exit code: {outcome.code}"
     written = next((text for host in job.hosts if (text := _failure_text(host))), "")
     told = last_error(outcome.tail)
     if launch.script_mode and not written:

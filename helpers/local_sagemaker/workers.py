@@ -20,8 +20,8 @@ from pathlib import Path
 
 import aiohttp
 
-from helpers.local_sagemaker import sandbox
-from helpers.local_sagemaker.logs import LogWriter
+from helpers.local_sagemaker import containment, sandbox
+from helpers.local_sagemaker.logs import LONGEST_EVENT, LONGEST_TAIL, LogWriter
 
 BOOT = (
     f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
@@ -51,6 +51,7 @@ class WorkerPlan:
         sockets: folder for the sockets.
         startup_seconds: how long the model may take to load.
         open_log: gives the log stream of an instance.
+        limits: what an instance may use; the machine's own limits by default.
     """
 
     argv: tuple[str, ...]
@@ -59,6 +60,7 @@ class WorkerPlan:
     sockets: Path
     startup_seconds: float
     open_log: Callable[[str], LogWriter]
+    limits: containment.Limits | None = None
 
 
 class Worker:
@@ -180,6 +182,8 @@ class Worker:
             stdout=subprocess.PIPE,
             code=CODE_FOLDERS,
         )
+        limits = self._plan.limits or containment.limits(self._plan.ml_root)
+        containment.Watch(self._process, limits, name=self.instance, on_breach=log.write)
         self._reader = threading.Thread(target=self._read, args=(self._process, log), daemon=True)
         self._reader.start()
         if self._stopping.is_set():
@@ -202,9 +206,9 @@ class Worker:
 
     def _read(self, process: subprocess.Popen, log: LogWriter) -> None:
         with process.stdout as output:
-            for raw in output:
+            while raw := output.readline(LONGEST_EVENT):
                 line = raw.decode(errors="replace").rstrip()
-                self._last_lines.append(line)
+                self._last_lines.append(line[-LONGEST_TAIL:])
                 log.write(line)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 
 def _adopt_orphans() -> None:
@@ -42,6 +43,19 @@ def _end(process: subprocess.Popen, number: int) -> None:
             os.kill(child, number)
 
 
+def _end_all(process: subprocess.Popen) -> None:
+    """Ends what is left, until nothing is: it may fork as fast as it is ended."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        _end(process, signal.SIGKILL)
+        try:
+            reaped, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not reaped:
+            time.sleep(0.001)
+
+
 def _watch(process: subprocess.Popen, lifeline: int) -> None:
     while os.read(lifeline, 1):
         continue
@@ -61,7 +75,7 @@ def main(lifeline: int, argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: _end(process, signal.SIGTERM))
     threading.Thread(target=_watch, args=(process, lifeline), daemon=True).start()
     code = process.wait()
-    _end(process, signal.SIGKILL)
+    _end_all(process)
     return code if code >= 0 else 128 - code
 
 
