@@ -91,7 +91,7 @@ _S3_HOST = re.compile(r"([a-z0-9.-]+\.)?s3([.-][a-z0-9-]+)?\.amazonaws\.com(:\d+
 
 
 class Server:
-    """What the handlers share: made once per process.
+    """What the handlers share: made once per process, on its event loop.
 
     Args:
         home: folder of the state, the artifacts and the logs.
@@ -115,6 +115,7 @@ class Server:
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home
+        self.loop = asyncio.get_running_loop()
         self.url = f"http://127.0.0.1:{port}"
         self.speedup = float(os.environ.get("LOCAL_SAGEMAKER_SPEEDUP", "60"))
         self.store = Store(home / "state.db")

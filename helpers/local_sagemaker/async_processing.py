@@ -148,7 +148,7 @@ class Processing:
         try:
             with payload.open("rb") as body, self._output.open("wb") as output:
                 async with invocations.opened(worker, body, headers, timeout) as answer:
-                    async for chunk in invocations.chunks(worker, answer):
+                    async for chunk in invocations.chunks(worker.containers[-1], answer):
                         output.write(chunk)
                     return answer.status, answer.headers.get("Content-Type", "application/octet-stream")
         except aiohttp.ClientConnectorError:
@@ -157,7 +157,7 @@ class Processing:
             if worker.is_stopped:
                 raise PutBackError from error
             self._output.write_text(str(error))
-            return 0, "text/plain"
+            return error.status, "text/plain"
 
     def _fetch(self) -> _Input:
         """Brings the payload to the input file.

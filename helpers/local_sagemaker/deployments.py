@@ -6,7 +6,9 @@ import bisect
 import itertools
 import random
 import time
+from collections.abc import Callable
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ DRAIN_SECONDS = 60.0  # a fleet that was switched off may finish what it has beg
 
 
 def log_group(endpoint: str) -> str:
-    """The group of an endpoint's logs; its streams are called `variant/instance`."""
+    """The group of an endpoint's logs; its streams are called `variant/instance`, or `variant/instance/container`."""
     return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
@@ -37,6 +39,8 @@ class Variant:
 
     Args:
         spec: one entry of a plan, see `plan`.
+        worker_plan: what its workers run.
+        add_metrics: takes values of metrics that only some kinds of variants have, see `InvocationMetrics.add`.
         capture: which invocations are written to S3, None for none.
     """
 
@@ -44,13 +48,23 @@ class Variant:
     memory_bytes: int | None = None  # what an instance has; None for the machine's
     instance_metrics = ("CPUUtilization", "MemoryUtilization")
 
-    def __init__(self, endpoint: str, spec: dict, worker_plan: WorkerPlan, capture: Capture | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        spec: dict,
+        worker_plan: WorkerPlan,
+        add_metrics: Callable[..., None],
+        capture: Capture | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.name: str = spec["VariantName"]
         self.weight: float = spec["Weight"]
         self.spec = spec
+        self.add_metrics = add_metrics
         self.capture = capture
-        self.timeout = _model_server_timeout(worker_plan.environment)
+        self.direct: bool = spec["Model"]["Mode"] == "Direct"
+        self.timeout = _model_server_timeout(worker_plan.containers[0].environment)
+        self.containers = tuple(container.name for container in worker_plan.containers)
         self.workers: list[Worker] = []
         self._worker_plan = worker_plan
 
@@ -80,7 +94,7 @@ class Variant:
         for worker in added:
             if error := worker.started.exception():
                 _stop(added)
-                raise DeploymentError(self.not_serving(str(error))) from error
+                raise DeploymentError(self.not_serving(error)) from error
         self.workers = [*self.workers, *added]
 
     def shrink(self, count: int) -> list[Worker]:
@@ -92,12 +106,13 @@ class Variant:
         """Takes the variant out of service; its workers, still running, which no invocation chooses any more."""
         return self.workers
 
-    def not_serving(self, tail: str) -> str:
-        """What AWS says when a worker does not come to serve; `tail` is the end of its log."""
+    def not_serving(self, error: BaseException) -> str:
+        """What AWS says when a worker does not come to serve; the error ends with the last lines of its log."""
+        name = getattr(error, "container", model_data.PRIMARY)
         return failure_reason(
-            f"The primary container for production variant {self.name} did not pass the ping health check. Please "
-            "check CloudWatch logs for this endpoint. ",
-            tail,
+            f"The {'primary container' if name == model_data.PRIMARY else name} for production variant {self.name} did "
+            "not pass the ping health check. Please check CloudWatch logs for this endpoint. ",
+            str(error),
         )
 
 
@@ -206,7 +221,7 @@ def _plan(server: Server, variant: dict) -> dict:
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
         "InstanceCount": variant.get("InitialInstanceCount", 0),
-        "Container": model_data.served_container(server, variant["ModelName"]),
+        "Model": model_data.served_model(server, variant["ModelName"]),
         "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
     }
     if "ServerlessConfig" in variant:
@@ -238,25 +253,29 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
 def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:
     name = spec["VariantName"]
     try:
-        ml_root, argv, environment = model_data.stage(server, spec["Container"], folder / name)
+        containers = model_data.stage(server, spec["Model"], folder / name)
     except errors.AwsError as error:
         raise DeploymentError(error.message) from error
     except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:
         raise DeploymentError(str(error)) from error
     worker_plan = WorkerPlan(
-        argv=argv,
-        ml_root=ml_root,
-        environment=environment,
+        containers=containers,
         sockets=workers.socket_folder(server.home),
         startup_seconds=spec["StartupSeconds"],
-        open_log=lambda instance: LogWriter(server, log_group(endpoint), f"{name}/{instance}"),
+        open_log=lambda stream: LogWriter(server, log_group(endpoint), f"{name}/{stream}"),
     )
     if "ServerlessConfig" in spec:
         from helpers.local_sagemaker.serverless import ServerlessVariant  # is built on this module
 
         return ServerlessVariant(server, endpoint, spec, worker_plan)
     capture = data_capture.capture(endpoint_plan.get("DataCaptureConfig"), endpoint, name)
-    return Variant(endpoint, spec, worker_plan, capture)
+    add_metrics = partial(server.invocation_metrics.add, endpoint, name)
+    return Variant(endpoint, spec, worker_plan, add_metrics, capture)
+
+
+def images(spec: dict) -> list[str]:
+    """The images that a variant of a plan runs, in the order of its containers."""
+    return [container["Image"] for container in spec["Model"]["Containers"]]
 
 
 def failure_reason(reason: str, tail: str) -> str:

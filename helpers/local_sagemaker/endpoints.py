@@ -316,10 +316,13 @@ class Fleet:
 
 
 def _summary(spec: dict) -> dict:
-    image = spec["Container"]["Image"]
+    now = time.time()
     summary = {
         "VariantName": spec["VariantName"],
-        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": time.time()}],
+        "DeployedImages": [
+            {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": now}
+            for image in deployments.images(spec)
+        ],
         "CurrentWeight": spec["Weight"],
         "DesiredWeight": spec["Weight"],
         "CurrentInstanceCount": spec["InstanceCount"],

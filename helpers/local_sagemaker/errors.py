@@ -4,6 +4,7 @@ import json
 from xml.sax.saxutils import escape
 
 JSON_CONTENT_TYPE = "application/x-amz-json-1.1"
+LONGEST_MESSAGE = 2048  # of the runtime API
 
 
 class AwsError(Exception):
@@ -20,6 +21,23 @@ class AwsError(Exception):
         self.code = code
         self.message = message
         self.status = status
+
+
+class InvocationError(Exception):
+    """An error of the runtime API.
+
+    Args:
+        code: such as `ValidationError`.
+        message: what was wrong; None where AWS says nothing.
+        status: HTTP status.
+        members: further members of the error's shape.
+    """
+
+    def __init__(self, code: str, message: str | None, status: int, **members: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.body = {"Message": message and message[:LONGEST_MESSAGE], **members}
 
 
 def validation(message: str) -> AwsError:

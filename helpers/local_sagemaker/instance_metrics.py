@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,6 +20,8 @@ NAMESPACE = "/aws/sagemaker/Endpoints"
 SAMPLE_SECONDS = 10.0
 MAX_METRICS = 1000  # in one PutMetricData
 
+Sample = tuple[float, float]  # CPU and memory in percent
+
 
 class ProcessTrees:
     """What processes and their descendants use; CPU from one sample to the next, at first since their start."""
@@ -26,7 +29,7 @@ class ProcessTrees:
     def __init__(self) -> None:
         self._last: dict[int, tuple[float, float]] = {}
 
-    def sample(self, pid: int, memory_bytes: int | None = None) -> tuple[float, float] | None:
+    def sample(self, pid: int, memory_bytes: int | None = None) -> Sample | None:
         """CPU in percent of one core and memory in percent of the machine's, or of `memory_bytes`.
 
         None when the process is gone.
@@ -90,25 +93,45 @@ class InstanceMetrics:
         variants = [
             variant for serving in list(self._server.fleet.serving.values()) for variant in serving.all_variants
         ]
-        pids = {variant: [worker.pid for worker in variant.workers if worker.pid] for variant in variants}
-        self._trees.forget_all_but({pid for together in pids.values() for pid in together})
-        now, data = time.time(), []
-        for variant, together in pids.items():
-            samples = [sample for pid in together if (sample := self._trees.sample(pid, variant.memory_bytes))]
-            if samples:
-                data += _data(variant, samples, now)
+        running = [container for variant in variants for worker in variant.workers for container in worker.containers]
+        self._trees.forget_all_but({container.pid for container in running if container.pid})
+        now = time.time()
+        data = [datum for variant in variants for datum in self._data_of(variant, now)]
         for start in range(0, len(data), MAX_METRICS):
             self._server.client("cloudwatch").put_metric_data(
                 Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
             )
 
+    def _data_of(self, variant: Variant, now: float) -> list[dict]:
+        """A variant's data by instance, and by container where an instance has several."""
+        instances: list[Sample] = []
+        containers: defaultdict[str, list[Sample]] = defaultdict(list)
+        for worker in list(variant.workers):
+            taken = {
+                container.name: sample
+                for container in worker.containers
+                if container.pid and (sample := self._trees.sample(container.pid, variant.memory_bytes))
+            }
+            if taken:
+                instances.append(tuple(map(sum, zip(*taken.values(), strict=True))))
+            for name, sample in taken.items():
+                containers[name].append(sample)
+        data = _data(variant, instances, now)
+        if len(containers) > 1:
+            data += [datum for name, samples in containers.items() for datum in _data(variant, samples, now, name)]
+        return data
 
-def _data(variant: Variant, samples: list[tuple[float, float]], timestamp: float) -> list[dict]:
-    """The data of one variant, with a value for each of its instances."""
+
+def _data(variant: Variant, samples: list[Sample], timestamp: float, container: str | None = None) -> list[dict]:
+    """The data of one variant or container, with a value for each of its instances."""
+    if not samples:
+        return []
     dimensions = [
         {"Name": "EndpointName", "Value": variant.endpoint},
         {"Name": "VariantName", "Value": variant.name},
     ]
+    if container is not None:
+        dimensions.append({"Name": "ContainerName", "Value": container})
     return [
         {
             "MetricName": name,

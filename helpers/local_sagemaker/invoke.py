@@ -17,50 +17,32 @@ from aiohttp import web
 
 from helpers.local_sagemaker import invocations, workers
 from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
-from helpers.local_sagemaker.invocations import Answer
+from helpers.local_sagemaker.errors import LONGEST_MESSAGE, InvocationError
+from helpers.local_sagemaker.invocations import CUSTOM_ATTRIBUTES, TARGET_CONTAINER, Answer
 from helpers.local_sagemaker.operations import rest_operation
 from helpers.local_sagemaker.serverless import ColdStartError, ThrottledError
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
-    from helpers.local_sagemaker.workers import Worker
+    from helpers.local_sagemaker.workers import Container, Worker
 
 MAX_BODY_BYTES = Variant.max_body_bytes
 READY_SECONDS = 30.0  # an invocation waits this long for a worker that is being started again
-MAX_MESSAGE = 2048
 PREFIX = "X-Amzn-SageMaker-"
-CUSTOM_ATTRIBUTES = f"{PREFIX}Custom-Attributes"
 FORWARDED = (
     "Content-Type",
     "Accept",
     CUSTOM_ATTRIBUTES,
     f"{PREFIX}Inference-Id",
+    TARGET_CONTAINER,
 )
 REFUSED = {
     f"{PREFIX}Target-Model": "it is for endpoints whose model has the mode MultiModel",
-    f"{PREFIX}Target-Container-Hostname": "it is for endpoints with several containers that are invoked directly",
     f"{PREFIX}Inference-Component": "it is for endpoints that host inference components",
     f"{PREFIX}Enable-Explanations": "it is for endpoints with a ClarifyExplainerConfig",
     f"{PREFIX}Session-Id": "it is for endpoints with a stateful model",
 }
 LONGEST = {CUSTOM_ATTRIBUTES: 1024, f"{PREFIX}Inference-Id": 64}
-
-
-class InvocationError(Exception):
-    """An error of the runtime API.
-
-    Args:
-        code: such as `ValidationError`.
-        message: what was wrong.
-        status: HTTP status.
-        members: further members of the error's shape.
-    """
-
-    def __init__(self, code: str, message: str | None, status: int, **members: object) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
-        self.body = {"Message": message and message[:MAX_MESSAGE], **members}
 
 
 @rest_operation("InvokeEndpoint")
@@ -88,35 +70,49 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     deployment = server.fleet.serving.get(endpoint)
     body = await read_body(request, deployment.max_body_bytes if deployment else MAX_BODY_BYTES)
     target = request.headers.get(f"{PREFIX}Target-Variant")
-    variant, worker, asked, (status, answer_headers, answer) = await _answered(server, endpoint, target, body, headers)
+    variant, asked, answer = await _answered(server, endpoint, target, body, headers)
     record = server.invocation_metrics.record
-    record(endpoint, variant.name, status, time.perf_counter() - asked, asked - began)
-    if status == 0 or status >= 400:
-        raise model_error(server, variant, worker, status, answer.decode(errors="replace"))
+    record(endpoint, variant.name, answer.status, time.perf_counter() - asked, asked - began)
+    if variant.direct:
+        _add_container_metrics(variant, answer, asked - began)
+    if answer.failed:
+        raise model_error(server, variant, answer.container, answer.status, answer.body.decode(errors="replace"))
     if variant.capture is not None:
-        server.data_capture.record(variant.capture, headers, body, answer_headers, answer)
-    return web.Response(body=answer, status=status, headers=response_headers(variant, answer_headers))
+        server.data_capture.record(variant.capture, headers, body, answer.headers, answer.body)
+    return web.Response(body=answer.body, status=answer.status, headers=response_headers(variant, answer.headers))
+
+
+def _add_container_metrics(variant: Variant, answer: Answer, overhead_seconds: float) -> None:
+    """What CloudWatch says about a container that is invoked directly, besides its latency."""
+    counted = {
+        "Invocations": 1,
+        "Invocation4XXErrors": 400 <= answer.status < 500,
+        "Invocation5XXErrors": answer.status >= 500 or answer.status == 0,
+    }
+    name = answer.container.name
+    variant.add_metrics("None", container=name, **counted)
+    variant.add_metrics("Microseconds", container=name, OverheadLatency=overhead_seconds * 1e6)
 
 
 async def _answered(
     server: Server, endpoint: str, target: str | None, body: bytes, headers: dict[str, str]
-) -> tuple[Variant, Worker, float, Answer]:
-    """Which worker answered, since when it was asked, and its answer."""
+) -> tuple[Variant, float, Answer]:
+    """Which variant answered, since when it was asked, and its answer."""
     deadline = time.monotonic() + READY_SECONDS
     shadowed = False
     while True:
-        deployment, variant, worker = await choose(server, endpoint, target, deadline)
+        deployment, variant, worker = await choose(server, endpoint, target, deadline, headers)
         if deployment.shadow is not None and not shadowed:
             deployment.shadow.copy(server, body, headers)
             shadowed = True
         asked, answer = time.perf_counter(), None
         try:
             answer = await invocations.ask(variant, worker, body, headers)
-            return variant, worker, asked, answer
+            return variant, asked, answer
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
             await asyncio.sleep(workers.PING_SECONDS)
         finally:
-            variant.release(worker, answered=answer is not None and answer[0] != 0)
+            variant.release(worker, answered=answer is not None and answer.status != 0)
 
 
 def require_endpoint(server: Server, endpoint: str) -> None:
@@ -126,15 +122,15 @@ def require_endpoint(server: Server, endpoint: str) -> None:
 
 
 async def choose(
-    server: Server, endpoint: str, target: str | None, deadline: float
+    server: Server, endpoint: str, target: str | None, deadline: float, headers: Mapping[str, str]
 ) -> tuple[Deployment, Variant, Worker]:
     """A variant and a worker of it, claimed; waits for a worker or a server that is being started again.
 
     Whoever asks the worker says `variant.release(worker, ...)` afterwards.
 
     Raises:
-        InvocationError: the endpoint or the variant is not there, no worker was ready before the deadline, or a
-            serverless variant has no room.
+        InvocationError: the endpoint, the variant or the container that the headers name is not there, no worker was
+            ready before the deadline, or a serverless variant has no room.
     """
     while True:
         if deployment := server.fleet.serving.get(endpoint):
@@ -146,12 +142,14 @@ async def choose(
                     400,
                 )
             variant = _variant(deployment, endpoint, target)
+            if variant.direct or TARGET_CONTAINER in headers:
+                _check_target_container(variant, headers.get(TARGET_CONTAINER))
             try:
                 worker = await variant.claim()
             except ThrottledError:
                 raise InvocationError("ThrottlingException", None, 400) from None  # AWS sends no message here
             except ColdStartError as error:
-                raise model_error(server, variant, error.worker, 0, str(error)) from error
+                raise model_error(server, variant, error.worker.containers[0], 0, str(error)) from error
             if worker:
                 return deployment, variant, worker
         if time.monotonic() > deadline:
@@ -210,21 +208,36 @@ def _variant(deployment: Deployment, endpoint: str, target: str | None) -> Varia
     return deployment.variants[target]
 
 
-def model_error(server: Server, variant: Variant, worker: Worker, status: int, message: str) -> InvocationError:
-    """What AWS says when the container answers an error, or does not answer (status 0)."""
+def _check_target_container(variant: Variant, hostname: str | None) -> None:
+    """Raises InvocationError when a variant is not invoked directly but shall be, or the other way round."""
+    name = variant.endpoint
+    if not variant.direct:
+        message = f"Endpoint {name} is not for direct invocation and does not support target container hostname header."
+    elif hostname is None:
+        message = f"Endpoint {name} is for direct invocation: a target container hostname header is missing."
+    elif hostname not in variant.containers:
+        message = f"Target container hostname {hostname} of endpoint {name} not found."
+    else:
+        return
+    raise InvocationError("ValidationError", message, 400)
+
+
+def model_error(server: Server, variant: Variant, container: Container, status: int, message: str) -> InvocationError:
+    """What AWS says when a container answers an error, or does not answer (status 0)."""
     side = "client" if 400 <= status < 500 else "server"
-    message = message[:MAX_MESSAGE]
+    message = message[:LONGEST_MESSAGE]
+    shown = message[: LONGEST_MESSAGE - 400]
     group = log_group(variant.endpoint)
     return InvocationError(
         "ModelError",
-        f'Received {side} error ({status}) from primary with message "{message[: MAX_MESSAGE - 400]}". See '
+        f'Received {side} error ({status}) from {container.name} with message "{shown}". See '
         f"https://{server.region}.console.aws.amazon.com/cloudwatch/home?region={server.region}#logEventViewer:"
         f"group={group} in account {server.account} for more information.",
         424,
         OriginalStatusCode=status,
         OriginalMessage=message,
         LogStreamArn=f"arn:aws:logs:{server.region}:{server.account}:log-group:{group}:log-stream:"
-        f"{variant.name}/{worker.instance}",
+        f"{variant.name}/{container.log}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Memory limits of workers: one whose processes use more than they may is ended, as AWS ends a container.
+"""Memory limits of containers: one whose processes use more than they may is ended, as on AWS.
 
 The kernel's own limits do not serve here: control groups need rights that an unprivileged user lacks, and a limit of
 the address space refuses what a library reserves and never touches. So a thread looks at the resident memory.
@@ -15,7 +15,7 @@ import psutil
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
-    from helpers.local_sagemaker.workers import Worker
+    from helpers.local_sagemaker.workers import Container
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +24,19 @@ MEBIBYTE = 2**20
 
 
 class MemoryWatch:
-    """The thread that looks at the workers with a limit; it sleeps while there is none."""
+    """The thread that looks at the containers with a limit; it sleeps while there is none."""
 
     def __init__(self) -> None:
-        self._limits: dict[Worker, int] = {}
+        self._limits: dict[Container, int] = {}
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="memory-watch")
         self._thread.start()
 
-    def add(self, worker: Worker, megabytes: int) -> None:
-        """Holds a worker to a limit until it is stopped."""
+    def add(self, container: Container, megabytes: int) -> None:
+        """Holds a container to a limit until it is stopped."""
         with self._changed:
-            self._limits[worker] = megabytes
+            self._limits[container] = megabytes
             self._changed.notify()
 
     def stop(self) -> None:
@@ -53,13 +53,13 @@ class MemoryWatch:
                 self._changed.wait_for(lambda: self._stopped, timeout=LOOK_SECONDS)
                 if self._stopped:
                     return
-                self._limits = {worker: limit for worker, limit in self._limits.items() if not worker.stopped}
+                self._limits = {one: limit for one, limit in self._limits.items() if not one.is_stopped}
                 limits = list(self._limits.items())
-            for worker, megabytes in limits:
-                if worker.pid is not None and exceeds(worker.pid, megabytes * MEBIBYTE):
+            for container, megabytes in limits:
+                if container.pid is not None and exceeds(container.pid, megabytes * MEBIBYTE):
                     reason = f"The container used more than its {megabytes} MB of memory and was ended."
-                    logger.warning("worker %s: %s", worker.instance, reason)
-                    worker.kill(reason)
+                    logger.warning("container %s: %s", container.log, reason)
+                    container.kill(reason)
 
 
 def exceeds(pid: int, limit: int) -> bool:

@@ -46,7 +46,7 @@ class InvocationMetrics:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._samples: defaultdict[tuple[str, str, int], _Samples] = defaultdict(_no_samples)
+        self._samples: defaultdict[tuple[str, str, str | None, int], _Samples] = defaultdict(_no_samples)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="invocation-metrics")
@@ -56,18 +56,18 @@ class InvocationMetrics:
         """Adds one invocation; status is what the model's container answered, 0 when it did not."""
         failed = status >= 500 or status == 0
         with self._lock:
-            samples = self._samples[endpoint, variant, int(time.time())]
+            samples = self._samples[endpoint, variant, None, int(time.time())]
             samples["Invocations", "None"].append(1.0)
             samples["Invocation4XXErrors", "None"].append(float(400 <= status < 500))
             samples["Invocation5XXErrors", "None"].append(float(failed))
             samples["ModelLatency", "Microseconds"].append(model_seconds * 1e6)
             samples["OverheadLatency", "Microseconds"].append(overhead_seconds * 1e6)
 
-    def add(self, endpoint: str, variant: str, unit: str, **values: float) -> None:
-        """Adds a value to each of some metrics of a variant, all of them in one unit of CloudWatch's."""
+    def add(self, endpoint: str, variant: str, unit: str, *, container: str | None = None, **values: float) -> None:
+        """Adds a value to each of some metrics of a variant or a container, all of them in one unit of CloudWatch's."""
         with self._lock:
             for name, value in values.items():
-                self._samples[endpoint, variant, int(time.time())][name, unit].append(float(value))
+                self._samples[endpoint, variant, container, int(time.time())][name, unit].append(float(value))
 
     def stop(self) -> None:
         """Stops sending."""
@@ -85,14 +85,14 @@ class InvocationMetrics:
     def _flush(self, second: int) -> None:
         """Sends what was recorded before a second."""
         with self._lock:
-            taken = [key for key in self._samples if key[2] < second]
+            taken = [key for key in self._samples if key[3] < second]
             samples = {key: self._samples.pop(key) for key in taken}
         data = []
-        for (endpoint, variant, its_second), recorded in samples.items():
-            if invocations := recorded.get(("Invocations", "None")):
+        for (endpoint, variant, container, its_second), recorded in samples.items():
+            if container is None and (invocations := recorded.get(("Invocations", "None"))):
                 share = 1.0 / self._instances(endpoint, variant)
                 recorded["InvocationsPerInstance", "None"] = [share] * len(invocations)
-            data += _data(endpoint, variant, recorded, its_second)
+            data += _data(endpoint, variant, container, its_second, recorded)
         for start in range(0, len(data), MAX_METRICS):
             self._server.client("cloudwatch").put_metric_data(
                 Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
@@ -109,8 +109,9 @@ def _no_samples() -> _Samples:
     return defaultdict(list)
 
 
-def _data(endpoint: str, variant: str, samples: _Samples, second: int) -> list[dict]:
-    dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+def _data(endpoint: str, variant: str, container: str | None, second: int, samples: _Samples) -> list[dict]:
+    named = {"EndpointName": endpoint, "VariantName": variant, "ContainerName": container}
+    dimensions = [{"Name": name, "Value": value} for name, value in named.items() if value is not None]
     return [
         {"MetricName": name, "Dimensions": dimensions, "Timestamp": second, "Unit": unit, **part}
         for (name, unit), values in samples.items()

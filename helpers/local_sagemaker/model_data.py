@@ -1,65 +1,95 @@
-"""A model's files laid out under `/opt/ml`, and the environment and command of the container that serves it."""
+"""A model's files laid out under `/opt/ml`, and the environment and command of each container that serves it."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, images, overlays, sandbox, staging, workers
+from helpers.local_sagemaker.workers import ContainerPlan
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
+PRIMARY = "primary"
 _STAGED = "staged"
 
 
-def served_container(server: Server, model_name: str) -> dict:
-    """The container that serves a model.
+def served_model(server: Server, model_name: str) -> dict:
+    """What serves a model: its Containers, their Mode, and whether they have a NetworkIsolation.
+
+    Each container has a Name: what errors, logs and metrics call it.
 
     Raises:
         AwsError: the model is missing, or is of a kind that the local SageMaker does not serve.
     """
     model = server.store.require("Model", model_name)
     containers = model.get("Containers") or [model["PrimaryContainer"]]
-    if len(containers) != 1:
-        raise errors.validation(
-            f"{model['ModelArn']} has {len(containers)} containers: inference pipelines are not available in the local "
-            "SageMaker."
-        )
-    _require_served(containers[0], model["ModelArn"])
-    return containers[0]
+    for container in containers:
+        _require_served(container, model["ModelArn"])
+    return {
+        "Containers": [container | {"Name": name} for container, name in zip(containers, names(model), strict=True)],
+        "Mode": model.get("InferenceExecutionConfig", {}).get("Mode", "Serial"),
+        "NetworkIsolation": model["EnableNetworkIsolation"],
+    }
+
+
+def names(model: dict) -> list[str]:
+    """What the containers of a CreateModel request are called in errors, logs and metrics."""
+    containers = model.get("Containers", [])
+    if len(containers) < 2:
+        return [PRIMARY]
+    return [container.get("ContainerHostname", f"container-{n}") for n, container in enumerate(containers, 1)]
 
 
 def _require_served(container: dict, model_arn: str) -> None:
-    missing = []
-    if "ModelPackageName" in container:
-        missing.append("ModelPackageName")
+    missing = [name for name in ("ModelPackageName",) if name in container]
     if container.get("Mode") == "MultiModel":
         missing.append("Mode MultiModel")
-    if "AdditionalModelDataSources" in container:
-        missing.append("AdditionalModelDataSources")
+    sources = [container.get("ModelDataSource", {}), *container.get("AdditionalModelDataSources", [])]
+    missing += [
+        name
+        for name in ("HubAccessConfig", "ManifestS3Uri")
+        if any(name in source.get("S3DataSource", {}) for source in sources)
+    ]
     if missing:
         raise errors.validation(f"{' and '.join(missing)} of {model_arn} is not available in the local SageMaker.")
 
 
-def stage(server: Server, container: dict, folder: Path) -> tuple[Path, tuple[str, ...], dict[str, str]]:
-    """Downloads and extracts what a container needs; what an earlier run has staged is kept.
+def stage(server: Server, model: dict, folder: Path) -> tuple[ContainerPlan, ...]:
+    """Downloads and extracts what a model's containers need; what an earlier run has staged is kept.
 
     Args:
         server: the server.
-        container: a ContainerDefinition.
-        folder: of this variant; `ml` below it is the container's `/opt/ml`.
-
-    Returns:
-        The folder behind `/opt/ml`, the command that serves, and its environment.
+        model: what `served_model` gave.
+        folder: of this variant; each container has its own below it.
 
     Raises:
-        AwsError: the image is unknown.
-        StagingError: the model's data cannot be downloaded or extracted; worded as AWS words it.
-        RequirementsError: code/requirements.txt cannot be installed.
+        AwsError: an image is unknown.
+        StagingError: the data of a container cannot be downloaded or extracted; worded as AWS words it.
+        RequirementsError: a code/requirements.txt cannot be installed.
+    """
+    several = len(model["Containers"]) > 1
+    plans = []
+    for number, container in enumerate(model["Containers"], 1):
+        below = folder / container["Name"] if several else folder
+        plan = stage_container(server, container, below, f"container_{number}")
+        plans.append(_isolated(plan) if model["NetworkIsolation"] else plan)
+    return tuple(plans)
+
+
+def stage_container(server: Server, container: dict, folder: Path, place: str = "container_1") -> ContainerPlan:
+    """What `stage` does for one container; `ml` below the folder is its `/opt/ml`.
+
+    Args:
+        server: the server.
+        container: a ContainerDefinition with a Name.
+        folder: of this container.
+        place: what the message of a failed download calls it.
     """
     runtime = images.runtime_for(container["Image"])
     if runtime.name == "local":
@@ -68,7 +98,7 @@ def stage(server: Server, container: dict, folder: Path) -> tuple[Path, tuple[st
     if not (folder / _STAGED).exists():
         shutil.rmtree(folder, ignore_errors=True)
         (root / "model").mkdir(parents=True)
-        _download_model(server, container, root / "model")
+        _download(server, container, root, place)
         _download_code(server, container, root / "code")
         (folder / _STAGED).touch()
     python = _interpreter(server, folder, root)
@@ -76,35 +106,57 @@ def stage(server: Server, container: dict, folder: Path) -> tuple[Path, tuple[st
     environment |= {"SAGEMAKER_REGION": server.region, **container.get("Environment", {})}
     if (root / "code").exists():
         environment[SUBMIT_DIRECTORY] = f"{sandbox.ML}/code"
-    return root, workers.command(python, runtime.name), environment
+    return ContainerPlan(container["Name"], workers.command(python, runtime.name), root, environment)
 
 
-def _download_model(server: Server, container: dict, folder: Path) -> None:
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    url = container.get("ModelDataUrl") or source.get("S3Uri")
-    if url is None:
-        return
-    location = staging.parse(url)
-    try:
-        if source.get("CompressionType") == "None":
-            staging.download_prefix(server, location, folder)
-        else:
-            _download_archive(server, location, folder)
-    except staging.StagingError as error:
-        raise staging.StagingError(
-            f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that there is '
-            f"an object located at the URL and that the role passed to CreateModel has permissions to download the "
-            f"object. {error}"
-        ) from error
+def _isolated(plan: ContainerPlan) -> ContainerPlan:
+    """The plan without a network, and without the credentials of AWS that it could not use."""
+    kept = {name: value for name, value in plan.environment.items() if not name.startswith("AWS_")}
+    return replace(plan, environment=kept, isolated=True)
+
+
+def _download(server: Server, container: dict, root: Path, place: str) -> None:
+    """Fills the model's folder and those of its additional data sources."""
+    primary = container.get("ModelDataSource", {}).get("S3DataSource")
+    if "ModelDataUrl" in container:
+        primary = {"S3Uri": container["ModelDataUrl"], "CompressionType": "Gzip"}
+    sources = [(primary, root / "model")] if primary else []
+    for channel in container.get("AdditionalModelDataSources", []):
+        sources.append((channel["S3DataSource"], root / "additional-model-data-sources" / channel["ChannelName"]))
+    for source, target in sources:
+        target.mkdir(parents=True, exist_ok=True)
+        try:
+            _download_source(server, source, target)
+        except staging.StagingError as error:
+            raise staging.StagingError(
+                f'Failed to download model data for container "{place}" from URL: "{source["S3Uri"]}". Please ensure '
+                f"that there is an object located at the URL and that the role passed to CreateModel has permissions "
+                f"to download the object. {error}"
+            ) from error
+
+
+def _download_source(server: Server, source: dict, folder: Path) -> None:
+    location = staging.parse(source["S3Uri"])
+    if source["CompressionType"] == "Gzip":
+        download_archive(server, location, folder)
+    elif source["S3DataType"] == "S3Object":
+        staging.download_file(server, location, folder / location.key.rpartition("/")[2])
+    else:
+        staging.download_prefix(server, location, folder)
 
 
 def _download_code(server: Server, container: dict, folder: Path) -> None:
     submitted = container.get("Environment", {}).get(SUBMIT_DIRECTORY, "")
     if submitted.startswith(("s3://", "https://")):
-        _download_archive(server, staging.parse(submitted), folder)
+        download_archive(server, staging.parse(submitted), folder)
 
 
-def _download_archive(server: Server, location: staging.Location, folder: Path) -> None:
+def download_archive(server: Server, location: staging.Location, folder: Path) -> None:
+    """Copies a tar archive from S3 and extracts it into a folder.
+
+    Raises:
+        StagingError: it is missing, is no archive, or holds an unsafe member.
+    """
     archive = staging.download_file(server, location, folder.parent / "download.tar.gz")
     try:
         staging.extract_tar(archive, folder)

@@ -20,7 +20,7 @@ from helpers.local_sagemaker.operations import rest_operation
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
     from helpers.local_sagemaker.deployments import Variant
-    from helpers.local_sagemaker.workers import Worker
+    from helpers.local_sagemaker.workers import Container, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,12 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.St
     deadline = time.monotonic() + invoke.READY_SECONDS
     shadowed = False
     while True:
-        deployment, variant, worker = await invoke.choose(server, endpoint, target, deadline)
+        deployment, variant, worker = await invoke.choose(server, endpoint, target, deadline, headers)
         if deployment.shadow is not None and not shadowed:
             deployment.shadow.copy(server, body, headers)
             shadowed = True
-        exchange = _Exchange(server, request, variant, worker, began)
+        container = worker.container(headers.get(invocations.TARGET_CONTAINER))
+        exchange = _Exchange(server, request, variant, worker, container, began)
         try:
             return await exchange.run(headers, body)
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
@@ -63,11 +64,19 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.St
 
 
 class _Exchange:
-    """One request to a worker, and its answer on the way to the client."""
+    """One request to a worker, and the answer of one of its containers on the way to the client."""
 
-    def __init__(self, server: Server, request: web.Request, variant: Variant, worker: Worker, began: float) -> None:
+    def __init__(
+        self,
+        server: Server,
+        request: web.Request,
+        variant: Variant,
+        worker: Worker,
+        container: Container,
+        began: float,
+    ) -> None:
         self._server, self._request = server, request
-        self._variant, self._worker = variant, worker
+        self._variant, self._worker, self._container = variant, worker, container
         self._began, self._asked = began, time.perf_counter()
         self._captured = bytearray()
         self.complete = False  # whether the worker's answer was read to its end
@@ -83,14 +92,14 @@ class _Exchange:
         try:
             async with invocations.opened(self._worker, body, headers, timeout) as answer:
                 if answer.status >= 400:
-                    message = b"".join([chunk async for chunk in invocations.chunks(self._worker, answer)])
+                    message = b"".join([chunk async for chunk in invocations.chunks(self._container, answer)])
                     self.complete = True
-                    raise self._model_error(answer.status, message.decode(errors="replace"))
+                    raise self._model_error(self._container, answer.status, message.decode(errors="replace"))
                 response = await self._pass_on(answer)
                 self.complete = answer.content.at_eof()
                 self._record(answer.status)
         except BrokenOffError as error:
-            raise self._model_error(0, str(error)) from error
+            raise self._model_error(error.container, error.status, str(error)) from error
         if self._variant.capture is not None and len(self._captured) <= MAX_CAPTURED_BYTES:
             captured = (headers, body, answer.headers, bytes(self._captured))
             self._server.data_capture.record(self._variant.capture, *captured)
@@ -112,7 +121,7 @@ class _Exchange:
     async def _frames(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         is_first = True
         try:
-            async for chunk in invocations.chunks(self._worker, answer):
+            async for chunk in invocations.chunks(self._container, answer):
                 if is_first:
                     self._add_latencies()
                 is_first = False
@@ -137,9 +146,9 @@ class _Exchange:
             FirstChunkOverheadLatency=(self._asked - self._began) * 1e6,
         )
 
-    def _model_error(self, status: int, message: str) -> InvocationError:
+    def _model_error(self, container: Container, status: int, message: str) -> InvocationError:
         self._record(status)
-        return invoke.model_error(self._server, self._variant, self._worker, status, message)
+        return invoke.model_error(self._server, self._variant, container, status, message)
 
     def _record(self, status: int) -> None:
         model_seconds, overhead_seconds = time.perf_counter() - self._asked, self._asked - self._began

@@ -52,6 +52,7 @@ mount --rbind "$ml" "$stage/ml"
 mount --rbind "$stage" /opt
 [ -n "$hosts" ] && mount --bind "$hosts" /etc/hosts
 mount -t proc proc /proc
+ip link set lo up 2>/dev/null || :  # in a network of its own it is down
 cd "$cwd"
 code=0
 # Mounting takes a root of its own; the job has the caller's user, whom tar and others do not take for root.
@@ -113,6 +114,11 @@ def launch(
     argv = [*_bounded(largest_file), *argv]
     wrapped = _wrap(bound, argv, ml_root, cwd, _hosts_file(ml_root, hosts), isolated=isolated)
     return _start(wrapped, env, stdout, cwd if bound.way == "rewrite" else "/")
+
+
+def as_seen(path: str, ml_root: Path) -> str:
+    """A path below `/opt/ml` as a process started by `launch` sees it."""
+    return rewriting.rewrite(path, ml_root) if binding().way == "rewrite" else path
 
 
 def _bounded(largest_file: float | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import serverless_configs
@@ -54,7 +55,8 @@ class ServerlessVariant(Variant):
     instance_metrics = ("MemoryUtilization",)
 
     def __init__(self, server: Server, endpoint: str, spec: dict, worker_plan: WorkerPlan) -> None:
-        super().__init__(endpoint, spec, worker_plan)
+        add_metrics = partial(server.invocation_metrics.add, endpoint, spec["VariantName"])
+        super().__init__(endpoint, spec, worker_plan, add_metrics)
         self._server = server
         self._lock = threading.Lock()
         self._idle: dict[Worker, float] = {}  # since when; the latest is the last
@@ -146,9 +148,9 @@ class ServerlessVariant(Variant):
             if self._closed:
                 return None
             if isinstance(error, Exception):
-                raise ColdStartError(self.not_serving(str(error)), worker) from error
+                raise ColdStartError(self.not_serving(error), worker) from error
             raise
-        self._sample("Microseconds", ModelSetupTime=(time.perf_counter() - began) * 1e6)
+        self.add_metrics("Microseconds", ModelSetupTime=(time.perf_counter() - began) * 1e6)
         return worker
 
     def release(self, worker: Worker, answered: bool) -> None:
@@ -190,29 +192,27 @@ class ServerlessVariant(Variant):
             elif worker in self.workers:
                 self._idle[worker] = time.monotonic()
 
-    def not_serving(self, tail: str) -> str:
-        """What AWS says of a model that does not load; `tail` is the end of its log."""
-        return failure_reason(serverless_configs.NOT_STANDING, tail)
+    def not_serving(self, error: BaseException) -> str:
+        """What AWS says of a model that does not load; the error ends with the last lines of its log."""
+        return failure_reason(serverless_configs.NOT_STANDING, str(error))
 
     def _environment(self) -> Worker:
         worker = Worker(self._worker_plan)
-        self._server.memory_watch.add(worker, self.config["MemorySizeInMB"])
+        for container in worker.containers:
+            self._server.memory_watch.add(container, self.config["MemorySizeInMB"])
         return worker
 
     def _sample_concurrency(self) -> None:
         utilization = self._executing / self.config["MaxConcurrency"]
-        self._sample("None", ServerlessConcurrentExecutionsUtilization=utilization)
+        self.add_metrics("None", ServerlessConcurrentExecutionsUtilization=utilization)
         if not self.provisioned:
             return
         spilled = self._executing > self.provisioned
         handled = min(self._executing, self.provisioned)
         prefix = "ServerlessProvisionedConcurrency"
         counts = {f"{prefix}{'SpilloverInvocations' if spilled else 'Invocations'}": 1, f"{prefix}Executions": handled}
-        self._sample("Count", **counts)
-        self._sample("None", **{f"{prefix}Utilization": handled / self.provisioned})
-
-    def _sample(self, unit: str, **values: float) -> None:
-        self._server.invocation_metrics.add(self.endpoint, self.name, unit, **values)
+        self.add_metrics("Count", **counts)
+        self.add_metrics("None", **{f"{prefix}Utilization": handled / self.provisioned})
 
 
 class ScaleDown:

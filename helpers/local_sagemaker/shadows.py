@@ -64,7 +64,7 @@ class Shadow:
             return
         asked = time.perf_counter()
         try:
-            status, answer_headers, answer = await invocations.ask(self.variant, worker, body, headers)
+            status, answer_headers, answer, _ = await invocations.ask(self.variant, worker, body, headers)
         except aiohttp.ClientConnectorError:
             status, answer_headers, answer = 0, {}, b""
         endpoint, name = self.variant.endpoint, self.variant.name

@@ -26,14 +26,14 @@ _MOST_MEGABYTES = 100
 def create_transform_job(server: Server, request: dict) -> dict:
     """Checks the request, and starts the job."""
     name = request["TransformJobName"]
-    container = model_data.served_container(server, request["ModelName"])
-    _check(request)
+    model = model_data.served_model(server, request["ModelName"])
+    _check(request, model)
     transform_records.check(request)
     arn = server.arn("transform-job", name)
     record = {key: request[key] for key in _TOLD if key in request} | {
         "TransformJobArn": arn,
         "TransformJobStatus": "InProgress",
-        transform_run.CONTAINER: container,
+        transform_run.MODEL: model,
     }
     with server.store.transaction():
         server.store.put(KIND, name, record)
@@ -44,7 +44,12 @@ def create_transform_job(server: Server, request: dict) -> dict:
     return {"TransformJobArn": arn}
 
 
-def _check(request: dict) -> None:
+def _check(request: dict, model: dict) -> None:
+    if model["Mode"] == "Direct":
+        raise errors.validation(
+            f"Batch transform does not support direct invocation: model {request['ModelName']} has the "
+            "InferenceExecutionConfig mode Direct."
+        )
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise errors.validation(

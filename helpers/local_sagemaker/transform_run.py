@@ -5,27 +5,30 @@ An object whose record fails is named and gets no output; the others are still t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import http.client
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
-from helpers.local_sagemaker import channels, errors, model_data, overlays, staging, workers
+import aiohttp
+
+from helpers.local_sagemaker import channels, errors, invocations, model_data, overlays, staging, workers
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.jobs import SERVER_STOPPED, Job, JobError, jobs_folder
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.transform_records import MEGABYTE, RecordError, Records
-from helpers.local_sagemaker.workers import UnixConnection, Worker, WorkerError, WorkerPlan
+from helpers.local_sagemaker.workers import Worker, WorkerError, WorkerPlan
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 DEFAULT_MAX_PAYLOAD_IN_MB = 6
-CONTAINER = "_Container"
+MODEL = "_Model"
 _STRATEGIES = {"MultiRecord": "MULTI_RECORD", "SingleRecord": "SINGLE_RECORD"}
 _DEFAULT_TIMEOUT_SECONDS, _DEFAULT_RETRIES, _RETRY_SECONDS = 600, 3, 0.1
 _LONGEST_MESSAGE = 300
@@ -99,33 +102,33 @@ class _Run:
 
     def _plan(self) -> WorkerPlan:
         job = self._job
-        server, container = job.server, dict(self._record[CONTAINER])
-        container["Environment"] = {
-            **container.get("Environment", {}),
+        server, model = job.server, self._record[MODEL]
+        environment = {
             **self._record.get("Environment", {}),
             "SAGEMAKER_BATCH": "true",
             "SAGEMAKER_BATCH_STRATEGY": _STRATEGIES[self._strategy],
             "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self._megabytes),
             "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(self._concurrent),
         }
+        containers = [c | {"Environment": c.get("Environment", {}) | environment} for c in model["Containers"]]
         try:
-            ml_root, argv, environment = model_data.stage(server, container, job.folder / "model")
+            plans = model_data.stage(server, model | {"Containers": containers}, job.folder / "model")
         except errors.AwsError as error:
             raise JobError(f"ClientError: {error.message}") from error
         except overlays.RequirementsError as error:
             raise JobError(f"AlgorithmError: InstallRequirementsError: {error}") from error
         return WorkerPlan(
-            argv=argv,
-            ml_root=ml_root,
-            environment=environment,
+            containers=plans,
             sockets=workers.socket_folder(jobs_folder(server)),
             startup_seconds=workers.STARTUP_SECONDS,
             open_log=self._log,
         )
 
-    def _log(self, instance: str, *below: str) -> LogWriter:
-        stream = "/".join((self._job.name, f"{instance}-{time.time():.0f}", *below))
-        return LogWriter(self._job.server, LOG_GROUP, stream)
+    def _log(self, stream: str) -> LogWriter:
+        """The log stream of an instance, or of a container or the data log below it."""
+        instance, slash, below = stream.partition("/")
+        name = f"{self._job.name}/{instance}-{time.time():.0f}{slash}{below}"
+        return LogWriter(self._job.server, LOG_GROUP, name)
 
     def transform(self, location: staging.Location, keys: list[str], target: staging.Location) -> None:
         """Sends every object through the model; each instance has its share of them.
@@ -133,7 +136,7 @@ class _Run:
         Raises:
             JobError: an object failed.
         """
-        self._data_log = self._log(self._workers[0].instance, "data-log")
+        self._data_log = self._log(f"{self._workers[0].instance}/data-log")
         self._tell(
             f"MaxConcurrentTransforms={self._concurrent}, MaxPayloadInMB={self._megabytes}, "
             f"BatchStrategy={_STRATEGIES[self._strategy]}"
@@ -223,21 +226,24 @@ class _Run:
         Raises:
             JobError: the model's process is gone.
         """
-        connection = UnixConnection(worker.socket, self._timeout)
+        asking = invocations.ask_pipeline(worker.containers, payload, self._headers, self._timeout)
         try:
-            connection.request("POST", "/invocations", payload, self._headers)
-            answer = connection.getresponse()
-            return answer.status, answer.headers.get("Content-Type", ""), answer.read()
-        except TimeoutError:
-            return 0, "", f"No answer within {self._timeout} seconds".encode()
-        except (OSError, http.client.HTTPException) as error:
-            self._continue()
-            raise JobError(
-                "AlgorithmError: See job logs for more information. Unable to get response from algorithm: its process "
-                f"ended while it was asked ({error!r})"
-            ) from error
-        finally:
-            connection.close()
+            answer = self._on_loop(asking)
+        except aiohttp.ClientConnectorError as error:
+            self._raise_ended(error)
+        if answer.status == 0 and not answer.container.ready:
+            self._raise_ended(answer.body.decode())
+        return answer.status, answer.headers.get("Content-Type", ""), answer.body
+
+    def _on_loop(self, awaitable: Coroutine) -> Any:
+        return asyncio.run_coroutine_threadsafe(awaitable, self._job.server.loop).result()
+
+    def _raise_ended(self, reason: object) -> NoReturn:
+        self._continue()
+        raise JobError(
+            "AlgorithmError: See job logs for more information. Unable to get response from algorithm: its process "
+            f"ended while it was asked ({reason})"
+        )
 
     def _continue(self) -> None:
         if self._job.cut or self._aborted.is_set():
@@ -260,6 +266,8 @@ class _Run:
     def end(self) -> None:
         """Stops the workers; when it returns, what they printed is in CloudWatch Logs, unless the server goes away."""
         self._stop_workers()
+        for worker in self._workers:
+            self._on_loop(worker.close())
         if self._job.cut != SERVER_STOPPED:
             for worker in self._workers:
                 worker.join()

@@ -1,4 +1,4 @@
-"""Worker processes: each stands for one instance behind an endpoint and serves one copy of the model."""
+"""Workers: each stands for one instance behind an endpoint; a process stands for each of its containers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,35 @@ TAIL_LINES = 100
 
 
 class WorkerError(Exception):
-    """A worker that does not come to serve; the message ends with the last lines of its log."""
+    """A worker that does not come to serve; the message ends with the last lines of its log.
+
+    Args:
+        message: what was wrong.
+        container: the name of the container that does not serve.
+    """
+
+    def __init__(self, message: str, container: str) -> None:
+        super().__init__(message)
+        self.container = container
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """What one container of every worker of a variant runs.
+
+    Args:
+        name: what errors, logs and metrics call it: `primary`, its hostname, or its place such as `container-2`.
+        argv: the command, without the socket.
+        ml_root: the folder behind `/opt/ml`.
+        environment: the whole environment of the process.
+        isolated: without a network.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    ml_root: Path
+    environment: dict[str, str]
+    isolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,46 +73,48 @@ class WorkerPlan:
     """What every worker of a variant runs.
 
     Args:
-        argv: the command, without the socket.
-        ml_root: the folder behind `/opt/ml`.
-        environment: the whole environment of the process.
+        containers: in the order in which a pipeline passes through them.
         sockets: folder for the sockets.
         startup_seconds: how long the model may take to load.
-        open_log: gives the log stream of an instance.
-        limits: what an instance may use; the machine's own limits by default.
+        open_log: gives a log stream by its name: the instance, and the container below it where there are several.
+        limits: what each container may use; the machine's own limits by default.
     """
 
-    argv: tuple[str, ...]
-    ml_root: Path
-    environment: dict[str, str]
+    containers: tuple[ContainerPlan, ...]
     sockets: Path
     startup_seconds: float
     open_log: Callable[[str], LogWriter]
     limits: containment.Limits | None = None
 
 
-class Worker:
+class Container:
     """One process, started again when it dies.
 
-    `ready`, `in_flight` and `served` are read and written on the event loop; a thread of the worker's own starts the
-    process, waits for its end and sets `ready`.
+    `ready` is read and written on the event loop; a thread of the container's own starts the process, waits for its
+    end and sets `ready`.
+
+    Args:
+        plan: what runs.
+        worker: the plan of the worker that it belongs to.
+        socket: where it serves.
+        log: the name of its log stream below the variant's.
     """
 
-    def __init__(self, plan: WorkerPlan) -> None:
-        self.instance = f"i-{secrets.token_hex(8)}"
+    def __init__(self, plan: ContainerPlan, worker: WorkerPlan, socket: Path, log: str) -> None:
+        self.name = plan.name
+        self.socket = socket
+        self.log = log
         self.ready = False
-        self.in_flight = 0
-        self.served = 0
         self.killed_for = ""
+        self.starts = 0
         self.started: Future[None] = Future()
-        self._plan = plan
-        self.socket = plan.sockets / f"{self.instance}.sock"
+        self._plan, self._worker_plan = plan, worker
         self._last_lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen | None = None
         self._reader: threading.Thread | None = None
         self._stopping = threading.Event()
         self._session: aiohttp.ClientSession | None = None
-        self._thread = threading.Thread(target=self._supervise, daemon=True, name=f"worker-{self.instance}")
+        self._thread = threading.Thread(target=self._supervise, daemon=True, name=f"container-{log}")
         self._thread.start()
 
     @property
@@ -124,17 +154,17 @@ class Worker:
         if self._session is not None:
             await self._session.close()
 
-    def stop(self) -> None:
-        """Ends the process and waits until it has ended."""
+    def begin_stop(self) -> None:
+        """Asks the process to end."""
         self._stopping.set()
         self.ready = False
         if self._process is not None:
-            _end(self._process)
+            sandbox.terminate(self._process)
 
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping.is_set()
+    def end_stop(self) -> None:
+        """Waits until the process has ended, for a moment; then kills it."""
+        if self._process is not None:
+            _wait(self._process)
 
     def kill(self, reason: str) -> None:
         """Ends the process at once; those who wait for it hear the reason."""
@@ -142,11 +172,11 @@ class Worker:
         sandbox.kill(self._process)
 
     def join(self) -> None:
-        """Returns when a stopped worker's last line can be read in CloudWatch."""
+        """Returns when a stopped container's last line can be read in CloudWatch."""
         self._thread.join()
 
     def _supervise(self) -> None:
-        log = self._plan.open_log(self.instance)
+        log = self._worker_plan.open_log(self.log)
         failures = 0
         while not self._stopping.is_set():
             try:
@@ -166,7 +196,7 @@ class Worker:
                 self.ready = False
             self._stopping.wait(min(2.0**failures - 1, LONGEST_BACKOFF_SECONDS))
         if not self.started.done():
-            self.started.set_exception(WorkerError("The worker was stopped before it served."))
+            self.started.set_exception(WorkerError("The worker was stopped before it served.", self.name))
         self.socket.unlink(missing_ok=True)
         if self._reader is not None:
             self._reader.join(timeout=STOP_SECONDS)
@@ -175,33 +205,33 @@ class Worker:
     def _start(self, log: LogWriter) -> None:
         self.socket.unlink(missing_ok=True)
         self._last_lines.clear()
+        self.starts += 1
         self._process = sandbox.launch(
             [*self._plan.argv, "--socket", str(self.socket)],
             self._plan.ml_root,
             self._plan.environment,
             stdout=subprocess.PIPE,
             code=CODE_FOLDERS,
+            isolated=self._plan.isolated,
         )
-        limits = self._plan.limits or containment.limits(self._plan.ml_root)
-        containment.Watch(self._process, limits, name=self.instance, on_breach=log.write)
+        limits = self._worker_plan.limits or containment.limits(self._plan.ml_root)
+        containment.Watch(self._process, limits, name=self.log, on_breach=log.write)
         self._reader = threading.Thread(target=self._read, args=(self._process, log), daemon=True)
         self._reader.start()
         if self._stopping.is_set():
             _end(self._process)
-        deadline = time.monotonic() + self._plan.startup_seconds
+        deadline = time.monotonic() + self._worker_plan.startup_seconds
         while not pings(self.socket):
             if self._process.poll() is not None:
                 _end(self._process)
                 self._reader.join(timeout=STOP_SECONDS)
-                lines = "\n".join(self._last_lines)
-                raise WorkerError(
-                    "\n".join(filter(None, (lines, self.killed_for)))
-                    or f"The worker exited with code {self._process.returncode}."
-                )
+                lines = "\n".join(filter(None, [*self._last_lines, self.killed_for]))
+                raise WorkerError(lines or f"The worker exited with code {self._process.returncode}.", self.name)
             if time.monotonic() > deadline:
                 _end(self._process)
                 lines = "\n".join(self._last_lines)
-                raise WorkerError(f"/ping did not answer within {self._plan.startup_seconds:g} seconds.\n{lines}")
+                message = f"/ping did not answer within {self._worker_plan.startup_seconds:g} seconds.\n{lines}"
+                raise WorkerError(message, self.name)
             time.sleep(PING_SECONDS)
 
     def _read(self, process: subprocess.Popen, log: LogWriter) -> None:
@@ -210,6 +240,81 @@ class Worker:
                 line = raw.decode(errors="replace").rstrip()
                 self._last_lines.append(line[-LONGEST_TAIL:])
                 log.write(line)
+
+
+class Worker:
+    """One instance: its containers, which serve together.
+
+    `in_flight` and `served` are read and written on the event loop.
+    """
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self.instance = f"i-{secrets.token_hex(8)}"
+        self.in_flight = 0
+        self.served = 0
+        several = len(plan.containers) > 1
+        self.containers = tuple(
+            Container(
+                container,
+                plan,
+                plan.sockets / f"{self.instance}-{number}.sock",
+                f"{self.instance}/{container.name}" if several else self.instance,
+            )
+            for number, container in enumerate(plan.containers)
+        )
+        self.started = _all_of([container.started for container in self.containers])
+
+    @property
+    def ready(self) -> bool:
+        """Whether every container serves."""
+        return all(container.ready for container in self.containers)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self.containers[0].is_stopped
+
+    def container(self, hostname: str | None) -> Container:
+        """The container of that name, which there must be; without one, the last: it gives the answer."""
+        return self.containers[-1] if hostname is None else next(c for c in self.containers if c.name == hostname)
+
+    async def close(self) -> None:
+        """Closes the pools of connections."""
+        for container in self.containers:
+            await container.close()
+
+    def stop(self) -> None:
+        """Ends the processes and waits until they have ended."""
+        for container in self.containers:
+            container.begin_stop()
+        for container in self.containers:
+            container.end_stop()
+
+    def join(self) -> None:
+        """Returns when a stopped worker's last line can be read in CloudWatch."""
+        for container in self.containers:
+            container.join()
+
+
+def _all_of(futures: list[Future[None]]) -> Future[None]:
+    """Done when all are, or when the first has failed."""
+    together: Future[None] = Future()
+    lock, left = threading.Lock(), len(futures)
+
+    def note(future: Future[None]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if together.done():
+                return
+            if error := future.exception():
+                together.set_exception(error)
+            elif not left:
+                together.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(note)
+    return together
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -261,6 +366,11 @@ def command(python: Path, framework: str) -> tuple[str, ...]:
 
 def _end(process: subprocess.Popen) -> None:
     sandbox.terminate(process)
+    _wait(process)
+
+
+def _wait(process: subprocess.Popen) -> None:
+    """Waits for a process that was asked to end, and kills it when it does not."""
     try:
         process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:

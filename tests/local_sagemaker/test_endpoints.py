@@ -177,9 +177,7 @@ def test_missing_model_data_fails_the_endpoint_as_aws_words_it(sm, s3, bucket, u
 def test_a_worker_that_loads_too_long_is_given_up_with_its_last_lines(tmp_path):
     script = "import time; print('still reading', flush=True); time.sleep(600)"
     plan = workers.WorkerPlan(
-        argv=(sys.executable, "-c", script),
-        ml_root=tmp_path,
-        environment=dict(os.environ),
+        containers=(workers.ContainerPlan("primary", (sys.executable, "-c", script), tmp_path, dict(os.environ)),),
         sockets=tmp_path,
         startup_seconds=2,
         open_log=lambda instance: SimpleNamespace(write=lambda line: None, close=lambda: None),
