@@ -5,6 +5,7 @@ import json
 import uuid
 from datetime import datetime
 
+import asynchronous
 import deployed
 import pytest
 from botocore.exceptions import ClientError
@@ -14,86 +15,15 @@ from helpers.local_sagemaker import async_configs
 REFUSED = "are not supported when specifying an AsyncInferenceConfig."
 
 
-class Outcomes:
-    """Where an asynchronous endpoint's answers are looked for."""
-
-    def __init__(self, s3, bucket: str) -> None:
-        self.s3, self.bucket = s3, bucket
-
-    def read(self, location: str) -> dict | None:
-        """The object at a location as GetObject has it, with its content as `content`; None when there is none."""
-        bucket, _, key = location.removeprefix("s3://").partition("/")
-        try:
-            found = self.s3.get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            assert error.response["Error"]["Code"] == "NoSuchKey"
-            return None
-        return found | {"content": found["Body"].read()}
-
-    def wait(self, location: str) -> dict:
-        """The object at a location, once there is one."""
-        assert deployed.becomes_true(lambda: self.read(location)), f"nothing lies at {location}"
-        return self.read(location)
-
-    def put(self, order: dict, content_type: str = "application/json") -> str:
-        """The location of a request's payload."""
-        key = f"async-inputs/{uuid.uuid4()}"
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(order), ContentType=content_type)
-        return f"s3://{self.bucket}/{key}"
-
-
-class Topic:
-    """An SNS topic and the queue that hears of its messages."""
-
-    def __init__(self, client, name: str) -> None:
-        self._sqs = client("sqs")
-        self.arn = client("sns").create_topic(Name=name)["TopicArn"]
-        self._queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
-        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
-        client("sns").subscribe(TopicArn=self.arn, Protocol="sqs", Endpoint=attributes["QueueArn"])
-
-    def message(self) -> dict:
-        """The next message, once there is one."""
-        received = self._sqs.receive_message(QueueUrl=self._queue, WaitTimeSeconds=20)["Messages"][0]
-        self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=received["ReceiptHandle"])
-        return json.loads(json.loads(received["Body"])["Message"])
-
-
-def async_config(bucket: str, concurrency: int | None = None, **output: object) -> dict:
-    """An AsyncInferenceConfig with an output and a failure path."""
-    paths = {"S3OutputPath": f"s3://{bucket}/out/", "S3FailurePath": f"s3://{bucket}/failed"}
-    config = {"OutputConfig": paths | output}
-    if concurrency:
-        config["ClientConfig"] = {"MaxConcurrentInvocationsPerInstance": concurrency}
-    return config
-
-
-def create_endpoint(sm, name: str, config: dict, model: str, wait: str = "InService", **members: object) -> dict:
-    """An asynchronous endpoint and its configuration, both called `name`."""
-    variants = [deployed.variant(model)]
-    sm.create_endpoint_config(
-        EndpointConfigName=name, ProductionVariants=variants, AsyncInferenceConfig=config, **members
-    )
-    sm.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    return deployed.await_status(sm, name, wait)
-
-
-def rescale(sm, name: str, count: int) -> dict:
-    """Gives an endpoint so many instances."""
-    desired = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
-    sm.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=desired)
-    return deployed.await_status(sm, name, "InService")
-
-
 @pytest.fixture(scope="module")
 def outcomes(s3, bucket):
-    return Outcomes(s3, bucket)
+    return asynchronous.Outcomes(s3, bucket)
 
 
 @pytest.fixture(scope="module")
 def topics(client):
     """For successes and for errors."""
-    return Topic(client, "async-success"), Topic(client, "async-error")
+    return asynchronous.Topic(client, "async-success"), asynchronous.Topic(client, "async-error")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +40,7 @@ def endpoint(sm, bucket, model, topics):
         "ErrorTopic": error.arn,
         "IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC", "ERROR_NOTIFICATION_TOPIC"],
     }
-    create_endpoint(sm, "async", async_config(bucket, 2, NotificationConfig=notification), model)
+    asynchronous.create_endpoint(sm, "async", asynchronous.config(bucket, 2, NotificationConfig=notification), model)
     yield "async"
     sm.delete_endpoint(EndpointName="async")
 
@@ -301,7 +231,7 @@ def test_a_config_that_cannot_be_asynchronous_is_refused(sm, bucket, model, memb
     request = {"ProductionVariants": [deployed.variant(model)]} | members
     with pytest.raises(ClientError, match=words):
         sm.create_endpoint_config(
-            EndpointConfigName="async-refused", AsyncInferenceConfig=async_config(bucket, **output), **request
+            EndpointConfigName="async-refused", AsyncInferenceConfig=asynchronous.config(bucket, **output), **request
         )
 
 
@@ -325,13 +255,13 @@ def output_fn(calls, accept):
     return json.dumps(calls)
 """
     deployed.create_model(sm, s3, bucket, name, {"code/inference.py": script})
-    create_endpoint(sm, name, async_config(bucket), name)
-    rescale(sm, name, 0)
+    asynchronous.create_endpoint(sm, name, asynchronous.config(bucket), name)
+    asynchronous.rescale(sm, name, 0)
     accepted = [
         runtime.invoke_endpoint_async(EndpointName=name, Body=str(number), ContentType="application/json")
         for number in range(20)
     ]
-    rescale(sm, name, 1)
+    asynchronous.rescale(sm, name, 1)
     answers = [json.loads(outcomes.wait(request["OutputLocation"])["content"]) for request in accepted]
     assert async_configs.concurrency({}) == 1
     assert answers == [list(range(number + 1)) for number in range(20)]
