@@ -34,6 +34,7 @@ from helpers.local_sagemaker import (
     metrics,
     model,
     models,
+    own_containers,
     processing,
     recent_metrics,
     response_stream,
@@ -189,6 +190,9 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
     )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    socket = own_containers.server_socket(home)
+    socket.unlink(missing_ok=True)
+    await web.UnixSite(runner, str(socket), backlog=1024).start()
     server = front.server = Server(home, runner.addresses[0][1])
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

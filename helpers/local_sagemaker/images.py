@@ -49,7 +49,7 @@ KNOWN = (*_REPOSITORIES, "local/<name>")
 def runtime_for(image_uri: str) -> Runtime:
     """The runtime for an image URI, by the name of its repository.
 
-    `local/<name>` is a user's own container: its `train` and `serve` executables are found on the job's PATH.
+    `local/<name>` is a user's own container, see `own_containers`.
 
     Raises:
         AwsError: `ValidationException`; the image is unknown. The message names the known ones.
@@ -59,7 +59,9 @@ def runtime_for(image_uri: str) -> Runtime:
     name = "local" if repository.startswith("local/") else _REPOSITORIES.get(repository)
     if name is None:
         raise errors.validation(
-            f"The image {image_uri} is not known to the local SageMaker. Known repositories: {', '.join(KNOWN)}."
+            f"The image {image_uri} is not known to the local SageMaker. Known repositories: {', '.join(KNOWN)}. No "
+            "image is pulled: for one of your own, use local/<name> as the image and put its executables train and "
+            "serve into the source code, into code/ of model.tar.gz, or on PATH."
         )
     return Runtime(
         name, repository, match["tag"] or "latest", _FRAMEWORK_MODULES[name], built_in_algorithm=name == "xgboost"

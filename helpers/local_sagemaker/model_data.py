@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, images, overlays, sandbox, staging, workers
+from helpers.local_sagemaker import errors, images, overlays, own_containers, sandbox, staging, workers
 from helpers.local_sagemaker.workers import ContainerPlan
 
 if TYPE_CHECKING:
@@ -92,8 +92,6 @@ def stage_container(server: Server, container: dict, folder: Path, place: str = 
         place: what the message of a failed download calls it.
     """
     runtime = images.runtime_for(container["Image"])
-    if runtime.name == "local":
-        raise errors.validation(f"Serving the image {container['Image']} is not available in the local SageMaker.")
     root = folder / "ml"
     if not (folder / _STAGED).exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -106,6 +104,8 @@ def stage_container(server: Server, container: dict, folder: Path, place: str = 
     environment |= {"SAGEMAKER_REGION": server.region, **container.get("Environment", {})}
     if (root / "code").exists():
         environment[SUBMIT_DIRECTORY] = f"{sandbox.ML}/code"
+    if runtime.name == "local":
+        return own_containers.plan(server, container, root, environment)
     return ContainerPlan(container["Name"], workers.command(python, runtime.name), root, environment)
 
 

@@ -203,9 +203,8 @@ def clean_environment(url: str, region: str, python: Path, home: Path) -> dict[s
         home: the HOME of the process.
     """
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    path = [str(python.parent), str(Path(sys.prefix) / "bin"), *_SYSTEM_PATH]
     return kept | {
-        "PATH": os.pathsep.join(dict.fromkeys(path)),
+        "PATH": search_path(python),
         "HOME": str(home),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "PYTHONUNBUFFERED": "1",
@@ -219,6 +218,12 @@ def clean_environment(url: str, region: str, python: Path, home: Path) -> dict[s
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+def search_path(python: Path) -> str:
+    """The PATH of a sandboxed process whose `python` is the given one."""
+    path = [str(python.parent), str(Path(sys.prefix) / "bin"), *_SYSTEM_PATH]
+    return os.pathsep.join(dict.fromkeys(path))
 
 
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -275,11 +280,16 @@ def require_isolation(isolated: bool, instances: int = 1) -> None:
         raise errors.validation(
             "EnableNetworkIsolation with more than one instance is not available in the local SageMaker."
         )
-    if isolated and not _can_isolate(binding()):
+    if isolated and not can_isolate():
         raise errors.validation(
             "EnableNetworkIsolation is not available in the local SageMaker on this machine: it gives a process no "
             "network namespace (on Linux, install bubblewrap and allow unprivileged user namespaces)."
         )
+
+
+def can_isolate() -> bool:
+    """Whether `launch` can give a process a network of its own."""
+    return _can_isolate(binding())
 
 
 @functools.cache

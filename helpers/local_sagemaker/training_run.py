@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import channels, errors, images, mirroring, sandbox, staging
+from helpers.local_sagemaker import channels, errors, images, mirroring, own_containers, sandbox, staging
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.images import Runtime
 from helpers.local_sagemaker.jobs import Command, Host, Job, JobError, Outcome, host_cpus
@@ -133,7 +133,7 @@ def _training(job: Job, record: dict, runtime: Runtime, host: Host) -> Training:
 def _stage_code(server: Server, training: Training, host: Host) -> None:
     """Script mode's source code goes to `/opt/ml/code`."""
     directory, code = training.submit_directory, host.path(training_toolkit.CODE_DIR)
-    if not training.program or not directory:
+    if not directory or not (training.program or training.runtime.name == "local"):
         return
     if directory.startswith(("s3://", "https://")):
         archive = staging.download_file(server, staging.parse(directory), host.ml_root.parent / "sourcedir.tar.gz")
@@ -171,11 +171,22 @@ def _command(training: Training, host: Host, record: dict) -> Command:
     if training.runtime.built_in_algorithm:
         return Command(["python3", str(training_toolkit.XGBOOST_ALGORITHM)], env)
     if training.runtime.name == "local":
-        return Command(["train", *algorithm.get("ContainerArguments", [])], env)
+        return _own_command(host, algorithm, env)
     raise JobError(
         f"ClientError: the image {training.runtime.repository} has no algorithm of its own: give it a script by the "
         "hyperparameters sagemaker_program and sagemaker_submit_directory, or a ContainerEntrypoint"
     )
+
+
+def _own_command(host: Host, algorithm: dict, env: dict[str, str]) -> Command:
+    """What runs in a user's own container, beside its own files."""
+    train = own_containers.executable(own_containers.TRAIN, host.ml_root, env)
+    if train is None:
+        raise JobError(
+            f"ClientError: CannotStartContainerError. The image {algorithm['TrainingImage']} has no executable train: "
+            f"the local SageMaker looks for {own_containers.searched(own_containers.TRAIN)}."
+        )
+    return Command([train, *algorithm.get("ContainerArguments", [])], env, own_containers.working_directory(train))
 
 
 def execute(job: Job, record: dict, launch: Launch, on_line: Callable[[str], None]) -> Outcome:

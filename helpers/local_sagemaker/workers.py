@@ -59,6 +59,7 @@ class ContainerPlan:
         ml_root: the folder behind `/opt/ml`.
         environment: the whole environment of the process.
         isolated: without a network.
+        keepalive_seconds: how long an unused connection to it is kept.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ContainerPlan:
     ml_root: Path
     environment: dict[str, str]
     isolated: bool = False
+    keepalive_seconds: float = 300
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Container:
     def session(self) -> aiohttp.ClientSession:
         """The pool of connections to the process; to be used on the event loop only."""
         if self._session is None:
-            connector = aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=300)
+            connector = aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=self._plan.keepalive_seconds)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 auto_decompress=False,
