@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
+from helpers.local_sagemaker import process_tree
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -64,50 +63,12 @@ class MemoryWatch:
 
 def exceeds(pid: int, limit: int) -> bool:
     """Whether a process and its descendants use more bytes than `limit`; what they share counts once."""
-    family = _family(pid)
+    resident = process_tree.usage(pid).resident
     # Resident memory is quick to read and counts shared pages several times: it can rule an excess out, not in.
-    if sum(_resident(process) for process in family) <= limit:
+    if resident <= limit:
         return False
-    return sum(_proportional(process) for process in family) > limit
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        root = psutil.Process(pid)
-        family = [root]
-        if Path(f"/proc/{pid}/task/{pid}/children").exists():
-            for process in family:
-                family += [psutil.Process(child) for child in _children(process.pid)]
-            return family
-        return [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _children(pid: int) -> list[int]:
-    """Children by /proc: psutil reads the table of all processes for them, which is too much ten times a second."""
-    children: list[int] = []
-    try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            children += map(int, (thread / "children").read_text().split())
-    except OSError:
-        return children
-    return children
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.Error:
-        return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    try:
-        full = process.memory_full_info()
-    except psutil.Error:
-        return 0
-    return getattr(full, "pss", full.rss)
+    proportional = process_tree.proportional(pid)
+    return (resident if proportional is None else proportional) > limit
 
 
 def start(server: Server) -> None:
