@@ -36,11 +36,13 @@ _RECORDED = {
     "CreateEndpointConfig": ("EndpointConfigName", "ProductionVariants"),
     "CreateEndpoint": ("EndpointName", "EndpointConfigName"),
     "UpdateEndpoint": ("EndpointName", "EndpointConfigName"),
+    "UpdateEndpointWeightsAndCapacities": ("EndpointName", "DesiredWeightsAndCapacities"),
     "DeleteEndpoint": ("EndpointName",),
     "DescribeTrainingJob": ("TrainingJobName",),
     "DescribeProcessingJob": ("ProcessingJobName",),
     "DescribeTransformJob": ("TransformJobName",),
 }
+_FLEET_CHANGES = ("UpdateEndpoint", "UpdateEndpointWeightsAndCapacities", "DeleteEndpoint")
 _DURATIONS = {
     "DescribeTrainingJob": ("TrainingStartTime", "TrainingEndTime", "BillableTimeInSeconds"),
     "DescribeProcessingJob": ("ProcessingStartTime", "ProcessingEndTime"),
@@ -96,8 +98,9 @@ def read_ledger(path: str | Path) -> list[dict[str, Any]]:
 def estimate(ledger: Ledger | Iterable[dict[str, Any]], now: float | None = None) -> pd.DataFrame:
     """Price of what a ledger's calls ran, at AWS's list prices in us-east-1.
 
-    Jobs are priced by the seconds they were seen to run, endpoints from creation to deletion. An endpoint that nobody
-    deleted is priced until `now`. Storage and requests are left out: at the labs' sizes they cost less than a cent.
+    Jobs are priced by the seconds they were seen to run, endpoints by their instances from creation to deletion. An
+    endpoint that nobody deleted is priced until `now`. What auto scaling adds or takes away is not known here, and
+    storage and requests are left out: at the labs' sizes they cost less than a cent.
 
     Args:
         ledger: a session's ledger, or the calls read from its file.
@@ -174,11 +177,11 @@ def _job_seconds(call: dict) -> float:
 def _endpoint_rows(calls: list[dict], now: float) -> list[dict]:
     made = (call for call in calls if call["operation"] == "CreateEndpointConfig")
     configs = {call["EndpointConfigName"]: call["ProductionVariants"] for call in made}
-    serving: dict[str, tuple[str, float]] = {}
+    serving: dict[str, tuple[list[dict], float]] = {}
     rows: list[dict] = []
 
-    def close(endpoint: str, end: float) -> None:
-        config, start = serving.pop(endpoint)
+    def close(endpoint: str, end: float) -> list[dict]:
+        variants, start = serving.pop(endpoint)
         rows.extend(
             {
                 "kind": "endpoint",
@@ -187,19 +190,34 @@ def _endpoint_rows(calls: list[dict], now: float) -> list[dict]:
                 "instances": variant.get("InitialInstanceCount", 1),
                 "hours": (end - start) / SECONDS_PER_HOUR,
             }
-            for variant in configs.get(config, [])
+            for variant in variants
             if "InstanceType" in variant
         )
+        return variants
 
     for call in calls:
-        endpoint = call.get("EndpointName")
-        if endpoint in serving and call["operation"] in ("UpdateEndpoint", "DeleteEndpoint"):
-            close(endpoint, call["time"])
-        if call["operation"] in ("CreateEndpoint", "UpdateEndpoint"):
-            serving[endpoint] = (call["EndpointConfigName"], call["time"])
+        endpoint, operation = call.get("EndpointName"), call["operation"]
+        old = close(endpoint, call["time"]) if endpoint in serving and operation in _FLEET_CHANGES else []
+        if operation in ("CreateEndpoint", "UpdateEndpoint"):
+            serving[endpoint] = (configs.get(call["EndpointConfigName"], []), call["time"])
+        elif operation == "UpdateEndpointWeightsAndCapacities":
+            serving[endpoint] = (_rescaled(old, call["DesiredWeightsAndCapacities"]), call["time"])
     for endpoint in list(serving):
         close(endpoint, now)
     return rows
+
+
+def _rescaled(variants: list[dict], desired: list[dict]) -> list[dict]:
+    """The variants with the numbers of instances that a call gave them."""
+    counts = {
+        entry["VariantName"]: entry["DesiredInstanceCount"] for entry in desired if "DesiredInstanceCount" in entry
+    }
+    return [
+        variant | {"InitialInstanceCount": counts[variant["VariantName"]]}
+        if variant["VariantName"] in counts
+        else variant
+        for variant in variants
+    ]
 
 
 def _seconds(value: Any) -> float:

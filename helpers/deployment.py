@@ -1,10 +1,11 @@
-"""Puts a model behind a real-time endpoint and calls it, or runs it over a whole data set."""
+"""Puts a model behind a real-time or an asynchronous endpoint and calls it, or runs it over a whole data set."""
 
 from __future__ import annotations
 
 import io
 import tarfile
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,18 +71,56 @@ def deploy_realtime(
         RuntimeError: the endpoint failed; the message carries SageMaker's FailureReason.
     """
     container = {"Image": image, "ModelDataUrl": model_data, "Environment": dict(environment or {})}
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": name,
-        "InstanceType": instance_type or aws.instance_type("endpoint"),
-        "InitialInstanceCount": instance_count,
-        "InitialVariantWeight": 1.0,
+    return _deploy(aws, name, container, instance_type, instance_count)
+
+
+def deploy_async(
+    aws: SageMakerHelper,
+    name: str,
+    image: str,
+    model_data: str,
+    environment: Mapping[str, str] | None = None,
+    instance_type: str | None = None,
+    instance_count: int = 1,
+    concurrent: int | None = None,
+    success_topic: str | None = None,
+    error_topic: str | None = None,
+) -> str:
+    """Create a model, an asynchronous endpoint and its configuration, all called `name`, and wait until it serves.
+
+    The endpoint keeps its requests in a queue, may be scaled to no instance at all, and puts its answers below
+    `s3://<bucket>/course/<lab>/async/<name>/`: under `output/`, or `failure/` when the model failed.
+
+    Args:
+        aws: the lab's session.
+        name: name of the three resources, for example `aws.name("scorer")`.
+        image: URI of the serving container.
+        model_data: S3 URI of the `model.tar.gz`.
+        environment: variables for the container; `SAGEMAKER_PROGRAM` names the script under `code/`.
+        instance_type: the session's own for endpoints by default.
+        instance_count: instances behind the endpoint.
+        concurrent: requests that each instance is sent at a time; SageMaker chooses by default.
+        success_topic: ARN of an SNS topic that hears of each answer.
+        error_topic: ARN of an SNS topic that hears of each failure.
+
+    Returns:
+        The endpoint's name.
+
+    Raises:
+        RuntimeError: the endpoint failed; the message carries SageMaker's FailureReason.
+    """
+    topics = {"SuccessTopic": success_topic, "ErrorTopic": error_topic}
+    base = _async_prefix(aws, name)
+    output = {
+        "S3OutputPath": f"s3://{aws.bucket}/{base}/output",
+        "S3FailurePath": f"s3://{aws.bucket}/{base}/failure",
+        "NotificationConfig": {key: arn for key, arn in topics.items() if arn},
     }
-    aws.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=aws.role)
-    aws.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-    aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    wait_in_service(aws, name)
-    return name
+    config: dict[str, Any] = {"OutputConfig": {key: value for key, value in output.items() if value}}
+    if concurrent:
+        config["ClientConfig"] = {"MaxConcurrentInvocationsPerInstance": concurrent}
+    container = {"Image": image, "ModelDataUrl": model_data, "Environment": dict(environment or {})}
+    return _deploy(aws, name, container, instance_type, instance_count, AsyncInferenceConfig=config)
 
 
 def wait_in_service(aws: SageMakerHelper, endpoint: str, timeout: float = WAIT_SECONDS) -> dict[str, Any]:
@@ -197,6 +236,91 @@ def invoke(
         EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept, **options
     )
     return answer["Body"].read()
+
+
+def invoke_async(
+    aws: SageMakerHelper,
+    endpoint: str,
+    body: bytes | str,
+    content_type: str = "text/csv",
+    accept: str = "application/json",
+    timeout: float = WAIT_SECONDS,
+    **options: Any,
+) -> bytes:
+    """Upload a request, queue it at an asynchronous endpoint, and wait for the answer in S3.
+
+    Args:
+        aws: the lab's session.
+        endpoint: the endpoint's name.
+        body: the request, at most 1 GB.
+        content_type: media type of the request.
+        accept: media type wanted for the answer.
+        timeout: seconds to wait.
+        options: further members of InvokeEndpointAsync, for example InferenceId or RequestTTLSeconds.
+
+    Returns:
+        The answer's body.
+
+    Raises:
+        RuntimeError: the model failed; the message carries what SageMaker put under the failure path.
+        TimeoutError: neither answer nor failure was there after `timeout` seconds; the request stays in the queue.
+    """
+    key = f"{_async_prefix(aws, endpoint)}/input/{uuid.uuid4()}"
+    aws.s3.put_object(Bucket=aws.bucket, Key=key, Body=body, ContentType=content_type)
+    accepted = aws.runtime.invoke_endpoint_async(
+        EndpointName=endpoint,
+        InputLocation=f"s3://{aws.bucket}/{key}",
+        ContentType=content_type,
+        Accept=accept,
+        **options,
+    )
+    deadline = time.monotonic() + timeout
+    while True:
+        if (answer := _object_at(aws, accepted.get("OutputLocation"))) is not None:
+            return answer
+        if (failure := _object_at(aws, accepted.get("FailureLocation"))) is not None:
+            raise RuntimeError(f"{endpoint} failed on {accepted['InferenceId']}: {failure.decode(errors='replace')}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing lies at {accepted.get('OutputLocation')} after {timeout:g} s")
+        time.sleep(aws.poll_seconds)
+
+
+def _deploy(
+    aws: SageMakerHelper,
+    name: str,
+    container: dict[str, Any],
+    instance_type: str | None,
+    instance_count: int,
+    **config: Any,
+) -> str:
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InstanceType": instance_type or aws.instance_type("endpoint"),
+        "InitialInstanceCount": instance_count,
+        "InitialVariantWeight": 1.0,
+    }
+    aws.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=aws.role)
+    aws.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **config)
+    aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    wait_in_service(aws, name)
+    return name
+
+
+def _async_prefix(aws: SageMakerHelper, endpoint: str) -> str:
+    """Where an asynchronous endpoint's requests and answers lie: below the lab's part of the bucket."""
+    return "/".join(filter(None, ("course", aws.lab, "async", endpoint)))
+
+
+def _object_at(aws: SageMakerHelper, location: str | None) -> bytes | None:
+    """The content of an object, None when there is none yet."""
+    if location is None:
+        return None
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    try:
+        return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except aws.s3.exceptions.NoSuchKey:
+        return None
 
 
 def _wait(aws: SageMakerHelper, describe: Any, status_key: str, wanted: str, timeout: float) -> dict[str, Any]:

@@ -75,6 +75,19 @@ def test_an_update_ends_the_old_fleet_and_starts_the_new_one():
     assert list(rows["hours"]) == [0.5, 0.5]
 
 
+def test_an_asynchronous_endpoint_costs_its_instances_also_while_there_are_none():
+    asynchronous = CONFIG | {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://bucket/out"}}}
+    to_zero = {
+        "operation": "UpdateEndpointWeightsAndCapacities",
+        "time": 1900.0,
+        "EndpointName": "e",
+        "DesiredWeightsAndCapacities": [{"VariantName": "a", "DesiredInstanceCount": 0}],
+    }
+    rows = costs.estimate([asynchronous, CREATE, to_zero, DELETE])
+    assert list(zip(rows["instances"], rows["hours"], strict=True)) == [(3, 0.5), (0, 0.5)]
+    assert rows["usd"].sum() == pytest.approx(3 * 0.5 * 0.115)
+
+
 def test_an_instance_type_without_a_price_is_named():
     with pytest.raises(KeyError, match=r"ml\.z9\.huge"):
         costs.hourly_price("ml.z9.huge")

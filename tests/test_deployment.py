@@ -78,6 +78,28 @@ def test_a_model_that_cannot_load_fails_with_its_own_error(aws, parts):
     cleanup.delete_lab(aws)
 
 
+def test_an_asynchronous_endpoint_answers_in_s3_and_is_priced_and_deleted_like_any_other(aws, parts):
+    archive = deployment.package_model(parts / "model", parts / "code", parts / "model.tar.gz")
+    topic = aws.client("sns").create_topic(Name="deployment-errors")["TopicArn"]
+    name, uri = aws.name("later"), aws.upload(archive, "model")
+    endpoint = deployment.deploy_async(aws, name, aws.image("sklearn"), uri, concurrent=2, error_topic=topic)
+    output = aws.sagemaker.describe_endpoint(EndpointName=endpoint)["AsyncInferenceConfig"]["OutputConfig"]
+    assert output["NotificationConfig"] == {"ErrorTopic": topic}
+    assert deployment.invoke_async(aws, endpoint, "2", content_type="text/plain") == b"6.0"
+    with pytest.raises(RuntimeError, match="could not convert string to float"):
+        deployment.invoke_async(aws, endpoint, "two", content_type="text/plain")
+    desired = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 0}]
+    aws.sagemaker.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=desired)
+    deployment.wait_in_service(aws, endpoint)
+    with pytest.raises(TimeoutError, match="nothing lies at s3://"):
+        deployment.invoke_async(aws, endpoint, "3", content_type="text/plain", timeout=0)
+    assert cleanup.Resource("endpoint", endpoint, billed=True) in cleanup.find(aws)
+    priced = costs.estimate(aws.ledger)
+    assert list(priced[priced["name"] == f"{endpoint}/AllTraffic"]["instances"]) == [1, 0]
+    cleanup.delete_lab(aws)
+    assert cleanup.find(aws) == []
+
+
 BY_LINE = """
 def model_fn(model_dir):
     return 3.0

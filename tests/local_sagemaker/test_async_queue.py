@@ -147,6 +147,19 @@ def test_each_instance_takes_a_request_at_a_time(server, tmp_path):
     assert [server.outcomes.wait(request["OutputLocation"])["content"] for request in requests] == [b"2", b"2"]
 
 
+def test_an_update_of_the_endpoint_loses_no_request(server):
+    sm, name = server.client("sagemaker"), "updated"
+    asynchronous.create_endpoint(sm, name, asynchronous.config("queue", 2), "queue")
+    requests = [server.ask({"number": number, "sleep": 0.05}, name) for number in range(40)]
+    sm.update_endpoint(EndpointName=name, EndpointConfigName="queue")
+    deployed.await_status(sm, name, "InService")
+    answers = [json.loads(server.outcomes.wait(request["OutputLocation"])["content"]) for request in requests]
+    assert [answer["order"]["number"] for answer in answers] == list(range(40))
+    assert not any(server.outcomes.read(request["FailureLocation"]) for request in requests)
+    assert len({answer["worker"] for answer in answers}) == 2, "both fleets have answered"
+    sm.delete_endpoint(EndpointName=name)
+
+
 def test_a_queue_waits_for_the_first_instance_and_cloudwatch_shows_it(server):
     sm, cloudwatch = server.client("sagemaker"), server.client("cloudwatch")
     described = asynchronous.rescale(sm, "queue", 0)
