@@ -55,6 +55,7 @@ _NOT_AVAILABLE = (
     *("DebugRuleConfigurations", "ProfilerRuleConfigurations", "SessionChainingConfig", "ServerlessJobConfig"),
     *("MlflowConfig", "ModelPackageConfig"),
 )
+_SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 _DEFAULT_MAX_SECONDS = 86_400
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
@@ -96,18 +97,24 @@ def create_training_job(server: Server, request: dict) -> dict:
     channels.check(server, request)
     arn = server.arn("training-job", name)
     now = time.time()
-    record = {key: request[key] for key in _TOLD if key in request} | {
-        "TrainingJobArn": arn,
-        "TrainingJobStatus": "InProgress",
-        "SecondaryStatus": "Starting",
-        "SecondaryStatusTransitions": [
-            {"Status": "Starting", "StartTime": now, "StatusMessage": _MESSAGES["Starting"]}
-        ],
-        "StoppingCondition": {"MaxRuntimeInSeconds": _DEFAULT_MAX_SECONDS} | request.get("StoppingCondition", {}),
-        "ModelArtifacts": {"S3ModelArtifacts": training_run.model_artifacts(request)},
-        "AlgorithmSpecification": algorithm | _built_in_metrics(request),
-        "CreationTime": now,
-    }
+    record = (
+        dict.fromkeys(_SWITCHES, False)
+        | {key: request[key] for key in _TOLD if key in request}
+        | {
+            "TrainingJobArn": arn,
+            "TrainingJobStatus": "InProgress",
+            "SecondaryStatus": "Starting",
+            "SecondaryStatusTransitions": [
+                {"Status": "Starting", "StartTime": now, "StatusMessage": _MESSAGES["Starting"]}
+            ],
+            "StoppingCondition": {"MaxRuntimeInSeconds": _DEFAULT_MAX_SECONDS} | request.get("StoppingCondition", {}),
+            # Programs that look at a job again, such as Estimator.attach of the SDK 2, read all members of it.
+            "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP"} | request["OutputDataConfig"],
+            "ModelArtifacts": {"S3ModelArtifacts": training_run.model_artifacts(request)},
+            "AlgorithmSpecification": algorithm | _built_in_metrics(request),
+            "CreationTime": now,
+        }
+    )
     with server.store.transaction():
         server.store.put(KIND, name, record)
         server.add_tags(arn, request.get("Tags", []))
