@@ -37,6 +37,7 @@ MOTO_SETTINGS = {
     "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(64 * 1024),
 }
 POLL_SECONDS = 0.1
+_REGION = re.compile(r"(Credential=[^/]*/\d{8}/)[a-z0-9-]+(/(?!s3/)[a-z0-9-]+/aws4_request)")
 _HOP_BY_HOP = frozenset(("connection", "transfer-encoding", "keep-alive", "expect"))
 
 
@@ -60,6 +61,7 @@ class Aws:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
+        headers = tuple(map(_in_the_one_region, headers))
         call = Call(request.method, request.raw_path, headers, await request.read())
         answer = await self._wait_for(*shims.without_waiting(call))
         response = web.Response(status=answer.status, body=answer.body)
@@ -171,6 +173,16 @@ class Aws:
         return Answer(*begun, body)
 
 
+def _in_the_one_region(header: tuple[str, str]) -> tuple[str, str]:
+    """A request's header, signed for the region of the local SageMaker whatever the client's own region is.
+
+    SageMaker answers the same in all regions, so a job's logs and metrics must be there in all of them. S3 stays as it
+    is: a bucket has its region for good, and is found from everywhere.
+    """
+    name, value = header
+    return (name, _REGION.sub(rf"\g<1>{arns.REGION}\g<2>", value)) if name.lower() == "authorization" else header
+
+
 def _create_backend(service: str | None) -> Callable:
     from moto.moto_server.werkzeug_app import create_backend_app
 
@@ -201,15 +213,15 @@ def _not_available(call: Call, reason: str) -> str:
 
 
 def _first_calls() -> list[Call]:
-    """What a new account holds: the execution role and SageMaker's default bucket."""
+    """What a new account holds: the execution roles and SageMaker's default bucket."""
     principal = {"Service": "sagemaker.amazonaws.com"}
     allow = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    create_role = {"Action": "CreateRole", "Version": "2010-05-08", "RoleName": arns.ROLE_NAME}
-    form = urlencode(create_role | {"AssumeRolePolicyDocument": trust}).encode()
+    create_role = {"Action": "CreateRole", "Version": "2010-05-08", "AssumeRolePolicyDocument": trust}
     content_type = ("Content-Type", "application/x-www-form-urlencoded")
+    roles = [urlencode(create_role | {"RoleName": name}).encode() for name in (arns.ROLE_NAME, arns.OTHER_ROLE_NAME)]
     return [
-        Call("POST", "/", (*_signed("iam"), content_type), form),
+        *(Call("POST", "/", (*_signed("iam"), content_type), form) for form in roles),
         Call("PUT", f"/{arns.DEFAULT_BUCKET}", _signed("s3")),
     ]
 

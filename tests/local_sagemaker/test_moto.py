@@ -344,3 +344,18 @@ def test_metrics_older_than_cloudwatch_keeps_them_leave_the_journal_at_a_restart
     server.kill_and_restart()
     server.client("cloudwatch").list_metrics()
     assert server.journal(count) == [(1,)]
+
+
+def test_a_client_of_another_region_sees_the_same_account(server):
+    server.client("logs").create_log_group(logGroupName="/seen/everywhere")
+    config = Config(retries={"total_max_attempts": 1})
+    session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")
+    west = {
+        name: session.client(name, endpoint_url=server.running.url, config=config) for name in ("logs", "iam", "s3")
+    }
+    found = west["logs"].describe_log_groups(logGroupNamePrefix="/seen")["logGroups"]
+    assert [group["logGroupName"] for group in found] == ["/seen/everywhere"]
+    assert west["iam"].get_role(RoleName="SageMakerRole")["Role"]["Arn"].endswith(":role/SageMakerRole")
+    west["s3"].create_bucket(Bucket="in-the-west", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    assert west["s3"].get_bucket_location(Bucket="in-the-west")["LocationConstraint"] == "eu-west-1"
+    assert server.client("s3").list_objects_v2(Bucket="in-the-west")["KeyCount"] == 0
