@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -143,6 +144,7 @@ class Server:
                 self._clients[service] = self._boto_session.client(
                     service, endpoint_url=self.url, config=self._client_config
                 )
+                gc.freeze()  # botocore's model of the service is large, and stays
             return self._clients[service]
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import io
 import json
 import logging
@@ -156,6 +157,7 @@ class Aws:
         if not told:
             for call in _first_calls():
                 self.tell(call)
+        gc.freeze()  # a collection that walks through moto would hold up every invocation for 0.1 s
         self._loaded = True
 
     def _over_wsgi(self, call: Call) -> Answer:
