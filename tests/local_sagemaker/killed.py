@@ -1,0 +1,193 @@
+"""A server that is killed while clients work with it, and the ledger of what they were told."""
+
+import random
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, ClientError
+
+from helpers import local_sagemaker
+from helpers.local_sagemaker import Running, lifecycle, workers
+
+PATIENCE_SECONDS = 120
+LONGEST_DELAY_SECONDS = 0.06  # from the moment that a point is reached until the kill
+
+
+class Ledger:
+    """What may be true of each thing by what its client was told; a thing belongs to one client."""
+
+    def __init__(self) -> None:
+        self.possible: dict[tuple[str, str], set] = {}
+
+    @contextmanager
+    def change(self, kind: str, name: str, value: object) -> Iterator[None]:
+        """Until the server acknowledges it, both the old and the new value are possible; None is for "not there"."""
+        self.possible[kind, name] = self.possible.get((kind, name), {None}) | {value}
+        yield
+        self.possible[kind, name] = {value}
+
+    def value(self, kind: str, name: str) -> object:
+        """What a client may rely on; there must be no doubt."""
+        (value,) = self.possible.get((kind, name), {None})
+        return value
+
+    def check(self, read: Callable[[str, str], object]) -> None:
+        """Holds what is there to what may be there; doubts end here."""
+        for (kind, name), possible in self.possible.items():
+            found = read(kind, name)
+            assert found in possible, f"{kind} {name} is {_short(found)}, told was {[_short(one) for one in possible]}"
+            self.possible[kind, name] = {found}
+
+
+class Victim:
+    """One home whose server is killed again and again.
+
+    Args:
+        client_of: gives clients of a running server.
+        seed: of the points in time.
+    """
+
+    def __init__(self, client_of: Callable[..., Callable[..., BaseClient]], seed: int) -> None:
+        # Short, because the paths of sockets may have 100 characters or so.
+        self.folder = Path(tempfile.mkdtemp(prefix="kill"))
+        self.home = self.folder / "home"
+        self.ledger = Ledger()
+        self.random = random.Random(seed)
+        self.faults: list[BaseException] = []
+        self.kills: list[str] = []
+        self.killed = threading.Event()
+        self._target, self._count = "", 0
+        self._lock = threading.Lock()
+        self.home.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._nursery = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("nursery.py")],
+            stdin=subprocess.PIPE,
+            text=True,
+            env=lifecycle._server_environment(),
+        )
+        self.running = self._start()
+        self.client = client_of(self.running)
+
+    def _start(self) -> Running:
+        """The next server, at the same port."""
+        self._nursery.stdin.write(f"{self.home} {self._port}\n")
+        self._nursery.stdin.flush()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (running := local_sagemaker.status(self.home)):
+            assert time.monotonic() < deadline, (self.home / "server.log").read_text()[-2000:]
+            time.sleep(0.005)
+        return running
+
+    def reached(self, point: str) -> None:
+        """Called by clients where the server may be killed."""
+        with self._lock:
+            if point != self._target or self.killed.is_set():
+                return
+            self._count -= 1
+            if self._count:
+                return
+            self._target = ""
+        time.sleep(self.random.uniform(0, LONGEST_DELAY_SECONDS))
+        self._kill()
+
+    def live(self, point: str, times: int, clients: list[Callable[["Victim"], None]]) -> None:
+        """Lets clients work until the server is killed at a point that they reach so many times; starts it again."""
+        self.killed.clear()
+        self._target, self._count = point, times
+        threads = [threading.Thread(target=self._work, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        was_reached = self.killed.wait(PATIENCE_SECONDS)
+        if not was_reached:
+            self._kill()
+        for thread in threads:
+            thread.join()
+        assert not self.faults, self.faults
+        assert was_reached, f"{point!r} was never reached"
+        self.kills.append(point)
+        self.running = self._start()
+
+    def leave_no_orphans(self) -> None:
+        """Asserts that no process of an earlier server is left; the kernel may need a moment."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (orphans := self._orphans()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not orphans, [process.cmdline() for process in orphans]
+
+    def leave_no_files(self, endpoints: set[str]) -> None:
+        """Asserts that nothing is left of jobs, of endpoints that are gone, and of requests that were cut short."""
+        with sqlite3.connect(self.home / "state.db") as connection:
+            rows = connection.execute("SELECT body_file FROM journal WHERE body_file IS NOT NULL").fetchall()
+        assert {path.name for path in (self.home / "journal").iterdir()} == {name for (name,) in rows}
+        assert [str(path) for path in (self.home / "jobs").rglob("*")] == []
+        folders = self.home / "endpoints"
+        assert {path.name for path in folders.iterdir()} == endpoints if folders.exists() else not endpoints
+        for name in endpoints:
+            assert len(list((folders / name).iterdir())) == 1, f"generations of {name} pile up"
+        sockets = {path.name for path in workers.socket_folder(self.home).iterdir()}
+        assert len(sockets) == len(endpoints), sockets
+        assert {path.name for path in self.home.iterdir()} <= HOME_FILES
+
+    def end(self) -> None:
+        """Ends the server and its nursery."""
+        with suppress(psutil.NoSuchProcess):  # a test that failed may have left it dead
+            process = psutil.Process(self.running.pid)
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+        self._nursery.stdin.close()
+        self._nursery.wait()
+
+    def _work(self, client: Callable[["Victim"], None]) -> None:
+        try:
+            while not self.killed.is_set():
+                client(self)
+        except (BotoCoreError, ClientError) as error:
+            if not self.killed.is_set():
+                self.faults.append(error)
+                self._kill()
+        except BaseException as error:
+            self.faults.append(error)
+            self._kill()
+
+    def _kill(self) -> None:
+        process = psutil.Process(self.running.pid)
+        self.killed.set()
+        process.kill()
+        process.wait()
+
+    def _orphans(self) -> list[psutil.Process]:
+        server = psutil.Process(self.running.pid)
+        own = {server, *server.children(recursive=True)}
+        return [process for process in psutil.process_iter() if process not in own and self._was_ours(process)]
+
+    def _was_ours(self, process: psutil.Process) -> bool:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            told = [*process.cmdline(), process.environ().get("AWS_ENDPOINT_URL", "")]
+        except psutil.Error:
+            return False
+        return any(str(self.home) in word for word in told) or told[-1] == self.running.url
+
+
+HOME_FILES = {
+    *("state.db", "state.db-wal", "state.db-shm", "journal", "jobs", "endpoints", "overlays"),
+    *("server.json", "server.lock", "server.log"),
+}
+
+
+def _short(value: object) -> str:
+    return f"{value!r:.60}"

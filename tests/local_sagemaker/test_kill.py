@@ -1,0 +1,241 @@
+"""The server is killed at random points while clients work: what it acknowledged is there, and nothing is left over."""
+
+import itertools
+import json
+import shutil
+import time
+from collections.abc import Callable
+
+import deployed
+import pytest
+from botocore.exceptions import ClientError
+from killed import PATIENCE_SECONDS, Victim
+
+# Where the server is killed, and how often clients get there at most before it is.
+DATA_POINTS = {
+    "object put": 9,
+    "object deleted": 9,
+    "object copied": 9,
+    "upload completed": 9,
+    "model created": 9,
+    "model deleted": 9,
+    "job created": 2,
+    "job training": 2,
+    "job uploading": 1,
+}
+SERVING_POINTS = {"endpoint created": 1, "endpoint updated": 1, "endpoint deleted": 1, "invocation": 99}
+BUCKET = "killed"
+SIZES = (10, 90_000)  # of objects: in the journal, and in a file beside it
+TRAIN = "head -c 2000000 /dev/urandom > /opt/ml/model/weights; sleep 0.1"
+FINAL = ("Completed", "Failed")
+
+_numbers = itertools.count()
+
+
+def objects(victim: Victim) -> None:
+    """Writes, copies and deletes objects under a few keys; uploads one in parts."""
+    s3, ledger, number = victim.client("s3"), victim.ledger, next(_numbers)
+    key = f"object/{number % 5}"
+    body = f"{number}".encode() * SIZES[number % 2]
+    with ledger.change("object", key, body):
+        victim.reached("object put")
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    with ledger.change("object", f"copy/{number % 3}", body):
+        victim.reached("object copied")
+        s3.copy_object(Bucket=BUCKET, Key=f"copy/{number % 3}", CopySource={"Bucket": BUCKET, "Key": key})
+    gone = f"object/{number * 7 % 5}"
+    with ledger.change("object", gone, None):
+        victim.reached("object deleted")
+        s3.delete_object(Bucket=BUCKET, Key=gone)
+
+
+def uploads(victim: Victim) -> None:
+    """Uploads an object in parts."""
+    s3, number = victim.client("s3"), next(_numbers)
+    place = {"Bucket": BUCKET, "Key": f"upload/{number % 3}"}
+    body = f"{number}".encode() * SIZES[number % 2]
+    upload = s3.create_multipart_upload(**place)["UploadId"]
+    tag = s3.upload_part(**place, UploadId=upload, PartNumber=1, Body=body)["ETag"]
+    with victim.ledger.change("object", place["Key"], body):
+        victim.reached("upload completed")
+        parts = {"Parts": [{"PartNumber": 1, "ETag": tag}]}
+        s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload=parts)
+
+
+def models(victim: Victim) -> None:
+    """Creates two models and deletes one of them."""
+    sm = victim.client("sagemaker")
+    kept, deleted = (f"model-{next(_numbers)}" for _ in range(2))
+    for name in (kept, deleted):
+        with victim.ledger.change("model", name, "there"):
+            victim.reached("model created")
+            sm.create_model(ModelName=name, PrimaryContainer={"Image": "x"}, Tags=[{"Key": "name", "Value": name}])
+    with victim.ledger.change("model", deleted, None):
+        victim.reached("model deleted")
+        sm.delete_model(ModelName=deleted)
+    time.sleep(0.02)
+
+
+def jobs(victim: Victim) -> None:
+    """Runs a training job to its end."""
+    sm, name = victim.client("sagemaker"), f"job-{next(_numbers)}"
+    role = "arn:aws:iam::111122223333:role/CourseExecutionRole"
+    with victim.ledger.change("job", name, "there"):
+        victim.reached("job created")
+        sm.create_training_job(
+            TrainingJobName=name,
+            RoleArn=role,
+            AlgorithmSpecification={
+                "TrainingImage": "local/trainer",
+                "TrainingInputMode": "File",
+                "ContainerEntrypoint": ["sh", "-c", TRAIN],
+            },
+            OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/jobs"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 600},
+        )
+    stage = ""
+    while (job := sm.describe_training_job(TrainingJobName=name))["TrainingJobStatus"] not in FINAL:
+        if job["SecondaryStatus"] != stage:
+            stage = job["SecondaryStatus"]
+            victim.reached(f"job {stage.lower()}")
+        time.sleep(0.005)
+    assert job["TrainingJobStatus"] == "Completed", job
+    with victim.ledger.change("outcome", name, "Completed"):
+        pass
+
+
+def endpoints(victim: Victim) -> None:
+    """Creates an endpoint, updates it, and deletes it."""
+    sm, name = victim.client("sagemaker"), f"endpoint-{next(_numbers)}"
+    with victim.ledger.change("endpoint", name, "one"):
+        sm.create_endpoint(EndpointName=name, EndpointConfigName="one")
+    victim.reached("endpoint created")
+    deployed.await_status(sm, name, "InService")
+    with victim.ledger.change("endpoint", name, "two"):
+        sm.update_endpoint(EndpointName=name, EndpointConfigName="two")
+    victim.reached("endpoint updated")
+    deployed.await_status(sm, name, "InService")
+    with victim.ledger.change("endpoint", name, None):
+        sm.delete_endpoint(EndpointName=name)
+    victim.reached("endpoint deleted")
+    read_endpoint(victim, name)
+
+
+def invocations(victim: Victim) -> None:
+    """Invokes an endpoint that is there all the time."""
+    victim.reached("invocation")
+    assert ask(victim, "standing") == "one"
+
+
+def ask(victim: Victim, endpoint: str) -> str:
+    """The name of the model that answers."""
+    answer = victim.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=endpoint, Body=b"{}", ContentType="application/json"
+    )
+    return json.loads(answer["Body"].read())["name"]
+
+
+def read_object(victim: Victim, key: str) -> bytes | None:
+    """What is under a key, None when nothing is."""
+    try:
+        return victim.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "NoSuchKey"
+        return None
+
+
+def read_model(victim: Victim, name: str) -> str | None:
+    """Whether a model is there, with the tags that it was created with."""
+    sm = victim.client("sagemaker")
+    try:
+        arn = sm.describe_model(ModelName=name)["ModelArn"]
+    except ClientError as error:
+        assert "Could not find model" in str(error)
+        return None
+    assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "name", "Value": name}]
+    return "there"
+
+
+def read_job(victim: Victim, name: str) -> str | None:
+    """Whether a job is there; it must be in a final state, because those that ran were failed at the start."""
+    try:
+        job = victim.client("sagemaker").describe_training_job(TrainingJobName=name)
+    except ClientError as error:
+        assert "not found" in str(error)
+        return None
+    assert job["TrainingJobStatus"] in FINAL, job
+    assert job["TrainingJobStatus"] == "Completed" or "stopped while the job ran" in job["FailureReason"]
+    return "there"
+
+
+def read_outcome(victim: Victim, name: str) -> str:
+    """How a job ended; its model must be in S3."""
+    victim.client("s3").head_object(Bucket=BUCKET, Key=f"jobs/{name}/output/model.tar.gz")
+    return victim.client("sagemaker").describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
+
+
+def read_endpoint(victim: Victim, name: str) -> str | None:
+    """The configuration that an endpoint serves, by its record and by its answer; None when it is gone."""
+    sm, deadline = victim.client("sagemaker"), time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            endpoint = sm.describe_endpoint(EndpointName=name)
+        except ClientError as error:
+            assert "Could not find endpoint" in str(error)
+            return None
+        if endpoint["EndpointStatus"] not in ("Creating", "Updating", "Deleting"):
+            break
+        time.sleep(0.02)
+    assert endpoint["EndpointStatus"] == "InService", endpoint
+    assert ask(victim, name) == endpoint["EndpointConfigName"]
+    return endpoint["EndpointConfigName"]
+
+
+READ: dict[str, Callable[[Victim, str], object]] = {
+    "object": read_object,
+    "model": read_model,
+    "job": read_job,
+    "outcome": read_outcome,
+    "endpoint": read_endpoint,
+}
+
+
+@pytest.fixture
+def victim(client_of, request):
+    """A server to be killed; its home is deleted in the end."""
+    made = Victim(client_of, seed=request.param)
+    made.client("s3").create_bucket(Bucket=BUCKET)
+    yield made
+    made.end()
+    shutil.rmtree(made.folder)
+
+
+def kill_at(victim: Victim, points: dict[str, int], times: int, clients: list[Callable[[Victim], None]]) -> None:
+    """Kills the server so many times at every point, in a random order, and checks it after each start."""
+    plan = [*points] * times
+    victim.random.shuffle(plan)
+    for point in plan:
+        victim.live(point, victim.random.randint(1, points[point]), clients)
+        victim.ledger.check(lambda kind, name: READ[kind](victim, name))
+        victim.leave_no_orphans()
+    serving = {name for (kind, name), value in victim.ledger.possible.items() if kind == "endpoint" and value != {None}}
+    victim.leave_no_files(serving)
+    assert sorted(victim.kills) == sorted(plan)
+
+
+@pytest.mark.parametrize("victim", [1], indirect=True)
+def test_objects_models_and_jobs_survive_kills_at_random_points(victim):
+    kill_at(victim, DATA_POINTS, 3, [objects, uploads, models, jobs])
+
+
+@pytest.mark.parametrize("victim", [2], indirect=True)
+def test_endpoints_survive_kills_at_random_points(victim):
+    sm, s3 = victim.client("sagemaker"), victim.client("s3")
+    for name in ("one", "two"):
+        deployed.create_model(sm, s3, BUCKET, name)
+        sm.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[deployed.variant(name)])
+    with victim.ledger.change("endpoint", "standing", "one"):
+        sm.create_endpoint(EndpointName="standing", EndpointConfigName="one")
+    deployed.await_status(sm, "standing", "InService")
+    kill_at(victim, SERVING_POINTS, 6, [endpoints, invocations])
