@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import random
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -282,3 +283,16 @@ def failure_reason(reason: str, tail: str) -> str:
     """At most 1,024 characters, as the model of the API has it; the end of the log matters most."""
     room = 1024 - len(reason)
     return reason + (tail if len(tail) <= room else f"...{tail[3 - room :]}")
+
+
+def forget_leftovers(folder: Path, wanted: set[Path]) -> None:
+    """Removes the folders of endpoints and plans that a server left behind which was killed amid a change.
+
+    Args:
+        folder: of all endpoints.
+        wanted: folders of the plans that are, or shall be, in service.
+    """
+    kept = wanted | {path.parent for path in wanted}
+    for path in [*folder.glob("*/*"), *folder.glob("*")]:
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)

@@ -260,8 +260,11 @@ class Fleet:
 
     def recover_all(self) -> None:
         """Recovers every endpoint that was alive when the server ended."""
+        shutil.rmtree(workers.socket_folder(self._server.home), ignore_errors=True)
         alive = [record for record in self._server.store.list("Endpoint") if record["EndpointStatus"] != "Failed"]
         self.recovering = {record["EndpointName"] for record in alive}
+        plans = [(r["EndpointName"], r[plan]["Generation"]) for r in alive for plan in (_PLAN, _NEXT_PLAN) if plan in r]
+        deployments.forget_leftovers(self._folder, {self._folder / name / generation for name, generation in plans})
         for record in alive:
             self.begin(record["EndpointName"], self.recover)
 

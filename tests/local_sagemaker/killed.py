@@ -36,10 +36,9 @@ class Ledger:
         yield
         self.possible[kind, name] = {value}
 
-    def value(self, kind: str, name: str) -> object:
-        """What a client may rely on; there must be no doubt."""
-        (value,) = self.possible.get((kind, name), {None})
-        return value
+    def there(self, kind: str) -> set[str]:
+        """The names of things of a kind that may be there."""
+        return {name for (found, name), possible in self.possible.items() if found == kind and possible != {None}}
 
     def check(self, read: Callable[[str, str], object]) -> None:
         """Holds what is there to what may be there; doubts end here."""
@@ -75,6 +74,7 @@ class Victim:
         self._nursery = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("nursery.py")],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
             env=lifecycle._server_environment(),
         )
@@ -85,9 +85,9 @@ class Victim:
         """The next server, at the same port."""
         self._nursery.stdin.write(f"{self.home} {self._port}\n")
         self._nursery.stdin.flush()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        pid = int(self._nursery.stdout.readline())
         while not (running := local_sagemaker.status(self.home)):
-            assert time.monotonic() < deadline, (self.home / "server.log").read_text()[-2000:]
+            assert psutil.pid_exists(pid), (self.home / "server.log").read_text()[-2000:]
             time.sleep(0.005)
         return running
 
@@ -122,10 +122,7 @@ class Victim:
 
     def leave_no_orphans(self) -> None:
         """Asserts that no process of an earlier server is left; the kernel may need a moment."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (orphans := self._orphans()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not orphans, [process.cmdline() for process in orphans]
+        _await_equal(lambda: [process.cmdline() for process in self._orphans()], [])
 
     def leave_no_files(self, endpoints: set[str]) -> None:
         """Asserts that nothing is left of jobs, of endpoints that are gone, and of requests that were cut short."""
@@ -133,13 +130,11 @@ class Victim:
             rows = connection.execute("SELECT body_file FROM journal WHERE body_file IS NOT NULL").fetchall()
         assert {path.name for path in (self.home / "journal").iterdir()} == {name for (name,) in rows}
         assert [str(path) for path in (self.home / "jobs").rglob("*")] == []
-        folders = self.home / "endpoints"
-        assert {path.name for path in folders.iterdir()} == endpoints if folders.exists() else not endpoints
-        for name in endpoints:
-            assert len(list((folders / name).iterdir())) == 1, f"generations of {name} pile up"
-        sockets = {path.name for path in workers.socket_folder(self.home).iterdir()}
-        assert len(sockets) == len(endpoints), sockets
         assert {path.name for path in self.home.iterdir()} <= HOME_FILES
+        # One generation and one socket for each endpoint: what was updated last is being drained.
+        sockets = workers.socket_folder(self.home)
+        _await_equal(lambda: sorted(path.parent.name for path in self.home.glob("endpoints/*/*")), sorted(endpoints))
+        _await_equal(lambda: len(list(sockets.iterdir())), len(endpoints))
 
     def end(self) -> None:
         """Ends the server and its nursery."""
@@ -147,8 +142,7 @@ class Victim:
             process = psutil.Process(self.running.pid)
             process.terminate()
             process.wait(PATIENCE_SECONDS)
-        self._nursery.stdin.close()
-        self._nursery.wait()
+        self._nursery.communicate()
 
     def _work(self, client: Callable[["Victim"], None]) -> None:
         try:
@@ -187,6 +181,13 @@ HOME_FILES = {
     *("state.db", "state.db-wal", "state.db-shm", "journal", "jobs", "endpoints", "overlays"),
     *("server.json", "server.lock", "server.log"),
 }
+
+
+def _await_equal(read: Callable[[], object], expected: object) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := read()) != expected:
+        assert time.monotonic() < deadline, f"{found} is left, expected {expected}"
+        time.sleep(0.05)
 
 
 def _short(value: object) -> str:

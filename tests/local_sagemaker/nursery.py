@@ -1,7 +1,7 @@
 """Forks servers from a process that has imported what a server imports, which is most of the time of a start.
 
-Reads the folders of homes and their ports from its standard input, a line each; writes nothing. A server that comes
-from here is in every other way one that `local_sagemaker.start` made.
+Reads the folders of homes and their ports from its standard input, a line each, and writes the server's pid. A server
+that comes from here is in every other way one that `local_sagemaker.start` made.
 """
 
 import gc
@@ -29,7 +29,9 @@ def main() -> None:
     gc.freeze()
     for line in sys.stdin:
         home, _, port = line.rstrip("\n").rpartition(" ")
-        if os.fork() == 0:
+        if pid := os.fork():
+            print(pid, flush=True)
+        else:
             become_server(Path(home), port)
 
 

@@ -106,8 +106,11 @@ def jobs(victim: Victim) -> None:
 
 
 def endpoints(victim: Victim) -> None:
-    """Creates an endpoint, updates it, and deletes it."""
+    """Creates an endpoint, updates it, and deletes it; first deletes those of earlier lives."""
     sm, name = victim.client("sagemaker"), f"endpoint-{next(_numbers)}"
+    for earlier in victim.ledger.there("endpoint") - {"standing"}:
+        with victim.ledger.change("endpoint", earlier, None):
+            sm.delete_endpoint(EndpointName=earlier)
     with victim.ledger.change("endpoint", name, "one"):
         sm.create_endpoint(EndpointName=name, EndpointConfigName="one")
     victim.reached("endpoint created")
@@ -219,8 +222,7 @@ def kill_at(victim: Victim, points: dict[str, int], times: int, clients: list[Ca
         victim.live(point, victim.random.randint(1, points[point]), clients)
         victim.ledger.check(lambda kind, name: READ[kind](victim, name))
         victim.leave_no_orphans()
-    serving = {name for (kind, name), value in victim.ledger.possible.items() if kind == "endpoint" and value != {None}}
-    victim.leave_no_files(serving)
+    victim.leave_no_files(victim.ledger.there("endpoint"))
     assert sorted(victim.kills) == sorted(plan)
 
 
