@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import alarm_history, arns
+from helpers.local_sagemaker import alarm_history, alarms, arns
 from helpers.local_sagemaker.alarm_evaluation import timestamp
 
 if TYPE_CHECKING:
@@ -34,11 +34,35 @@ def take(server: Server, alarm: dict, change: dict) -> None:
     for action in of(alarm, change["State"]):
         error, sent = None, None
         try:
-            sent = _notify(server, alarm, change, action)
+            if alarms.is_scaling(action):
+                server.scaling.execute(action, alarm, change["State"], _values(server, alarm, change), is_new=True)
+            else:
+                sent = _notify(server, alarm, change, action)
         except Exception as failure:
             logger.warning("action %s of alarm %s failed", action, alarm["AlarmName"], exc_info=True)
             error = str(failure)
         alarm_history.add_action(server.store, alarm, action, change["Time"], error, sent)
+
+
+def repeat(server: Server, alarm: dict, state: str, data: str) -> None:
+    """Executes the scaling policies of an alarm that stays in a state, which AWS does every minute."""
+    for action in of(alarm, state):
+        if alarms.is_scaling(action):
+            try:
+                server.scaling.execute(action, alarm, state, json.loads(data)["recentDatapoints"], is_new=False)
+            except LookupError:
+                logger.info("alarm %s has the action %s, which does not exist", alarm["AlarmName"], action)
+
+
+def _values(server: Server, alarm: dict, change: dict) -> list[float]:
+    """The datapoints that changed an alarm's state; those there are now if somebody has set it."""
+    data = json.loads(change["ReasonData"] or "{}")
+    if isinstance(data, dict) and "recentDatapoints" in data:
+        return data["recentDatapoints"]
+    if "AlarmRule" in alarm:
+        return []
+    points = server.alarm_watch.datapoints(alarm, int(change["Time"]))
+    return [point.value for point in points if point.value is not None][-alarm["EvaluationPeriods"] :]
 
 
 def _notify(server: Server, alarm: dict, change: dict, topic: str) -> dict:

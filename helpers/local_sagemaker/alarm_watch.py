@@ -26,6 +26,7 @@ from helpers.local_sagemaker import (
     metric_math,
     metrics,
     percentiles,
+    scalable_targets,
 )
 from helpers.local_sagemaker.alarm_definitions import Query
 from helpers.local_sagemaker.alarm_evaluation import Datapoint
@@ -121,6 +122,8 @@ class AlarmWatch:
         if verdict is None:
             return alarm["StateValue"]
         self._conclude(alarm, verdict.state, verdict.reason, verdict.data)
+        if verdict.state == alarm["StateValue"]:
+            alarm_actions.repeat(self._server, alarm, verdict.state, verdict.data)
         return verdict.state
 
     def _evaluate_composites(self, composites: list[dict], states: dict[str, str]) -> None:
@@ -156,6 +159,8 @@ class AlarmWatch:
         values: dict[str, float | None] = {}
         for query in alarm_definitions.queries(alarm):
             summary = self._server.recent_metrics.summary(query.metric, query.unit, begin, begin + window)
+            if summary is None and begin >= scalable_targets.zero_since(self._server.store, query.metric):
+                summary = Summary(1.0, 0.0, 0.0, 0.0, [0.0])
             values[query.id] = _statistic(query, summary, window)
         if "Metrics" not in alarm:
             return Datapoint(begin, values[""], summary.count if summary else None)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = ("MetricAlarm", "CompositeAlarm")
 DEFAULT_RECORDS = 50
 _TOPIC = f"arn:aws:sns:{arns.REGION}:{arns.ACCOUNT}:"
+_POLICY = f"arn:aws:autoscaling:{arns.REGION}:{arns.ACCOUNT}:scalingPolicy:"
 _ACTION_MEMBERS = ("OKActions", "AlarmActions", "InsufficientDataActions")
 
 Handler = Callable[["Server", dict], dict | None]
@@ -82,10 +83,16 @@ def _check_actions(request: dict) -> None:
         for action in request.get(member, []):
             if not action.startswith("arn:"):
                 raise refused(f"Invalid arn syntax: {action}")
-            if not action.startswith(_TOPIC):
+            if not action.startswith(_TOPIC) and not is_scaling(action):
                 raise refused(
-                    f"The action {action} is not available in the local SageMaker: alarms notify topics of {_TOPIC}*."
+                    f"The action {action} is not available in the local SageMaker: alarms notify topics of {_TOPIC}* "
+                    "and execute scaling policies of SageMaker's variants."
                 )
+
+
+def is_scaling(action: str) -> bool:
+    """Whether an action is a scaling policy of SageMaker's."""
+    return action.startswith(_POLICY) and ":resource/sagemaker/" in action
 
 
 def arn(name: str) -> str:

@@ -24,6 +24,7 @@ from helpers.local_sagemaker import (
     async_inference,
     async_invoke,
     async_metrics,
+    auto_scaling,
     data_capture,
     endpoint_configs,
     endpoints,
@@ -40,6 +41,7 @@ from helpers.local_sagemaker import (
     recent_metrics,
     response_stream,
     routes,
+    scaling,
     serverless,
     spot,
     tags,
@@ -86,6 +88,7 @@ _WITH_LIFE_CYCLE = (
     endpoints,
     instance_metrics,
     async_metrics,
+    scaling,
 )
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -105,6 +108,7 @@ class Server:
 
     alarm_watch: alarm_watch.AlarmWatch
     recent_metrics: recent_metrics.RecentMetrics
+    scaling: scaling.Scaling
     jobs: job_runner.JobRunner
     fleet: endpoints.Fleet
     async_inference: async_inference.AsyncInference
@@ -252,6 +256,9 @@ class Front:
         target = request.headers.get("X-Amz-Target", "")
         if target.startswith("SageMaker."):
             return await self.control_plane(target.removeprefix("SageMaker."), await request.read())
+        if target.startswith(auto_scaling.TARGET_PREFIX):
+            operation, body = target.removeprefix(auto_scaling.TARGET_PREFIX), await request.read()
+            return await self.respond(operation, auto_scaling.answer, self.server, operation, body)
         return await self.server.aws.handle(request)
 
     async def control_plane(self, operation: str, body: bytes) -> web.Response:

@@ -12,7 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, deployments, errors, listing, serverless_configs, workers
+from helpers.local_sagemaker import (
+    data_capture,
+    deployments,
+    errors,
+    listing,
+    scalable_targets,
+    serverless_configs,
+    workers,
+)
 from helpers.local_sagemaker.deployments import Deployment, DeploymentError
 from helpers.local_sagemaker.endpoint_configs import VARIANTS
 from helpers.local_sagemaker.operations import operation
@@ -236,6 +244,7 @@ class Fleet:
         self._server.data_capture.flush()
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
+            scalable_targets.forget_endpoint(self._server, name)
             self._server.delete_tags(self._server.arn("endpoint", name))
             self._server.store.delete("Endpoint", name)
 

@@ -30,6 +30,9 @@ PER_REQUEST = frozenset(
     )
 )
 
+# AWS reports a zero for a variant that can be scaled and has no traffic.
+ZERO_WHEN_IDLE = ("InvocationsPerInstance", "ConcurrentRequestsPerModel")
+
 
 def is_per_request(metric: Key) -> bool:
     """Whether the values of a metric are of requests to an endpoint, so that their sum is a rate."""
@@ -78,9 +81,19 @@ class InvocationMetrics:
         # Just after a second is over, so that alarms find all of it.
         while not self._stopped.wait(1.01 - time.time() % 1):
             try:
+                self._look_at_concurrency()
                 self._flush(int(time.time()))
             except Exception:
                 logger.exception("metrics of endpoints were lost")
+
+    def _look_at_concurrency(self) -> None:
+        """Adds how many requests each instance is at, for the alarms that look at it."""
+        if not self._server.recent_metrics.watches(NAMESPACE, "ConcurrentRequestsPerModel"):
+            return
+        for endpoint, deployment in list(self._server.fleet.serving.items()):
+            for variant in deployment.variants.values():
+                for worker in variant.workers:
+                    self.add(endpoint, variant.name, "None", ConcurrentRequestsPerModel=worker.in_flight)
 
     def _flush(self, second: int) -> None:
         """Sends what was recorded before a second."""

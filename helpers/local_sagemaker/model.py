@@ -50,7 +50,7 @@ def is_operation(name: str) -> bool:
     return name in service()["operations"]
 
 
-def parse(operation: str, body: bytes) -> dict:
+def parse(operation: str, body: bytes, service_name: str = "sagemaker") -> dict:
     """The request in a body of the JSON 1.1 protocol, validated; unknown members and nulls are dropped.
 
     Raises:
@@ -61,7 +61,7 @@ def parse(operation: str, body: bytes) -> dict:
         request = json.loads(body) if body else {}
     except (ValueError, UnicodeDecodeError):
         raise errors.AwsError("SerializationException", "The request body is not JSON.") from None
-    return validate(service()["operations"][operation]["input"]["shape"], request)
+    return validate(service(service_name)["operations"][operation]["input"]["shape"], request, service_name)
 
 
 def validate(shape_name: str, request: object, service_name: str = "sagemaker") -> dict:
@@ -78,12 +78,12 @@ def validate(shape_name: str, request: object, service_name: str = "sagemaker") 
     return clean
 
 
-def serialize(operation: str, response: dict | None) -> bytes:
+def serialize(operation: str, response: dict | None, service_name: str = "sagemaker") -> bytes:
     """The body of a response: the members of the output shape, without absent ones and empty structures."""
-    output = service()["operations"][operation].get("output")
+    output = service(service_name)["operations"][operation].get("output")
     if output is None:
         return b""
-    return json.dumps(_prune(service()["shapes"], output["shape"], response or {})).encode()
+    return json.dumps(_prune(service(service_name)["shapes"], output["shape"], response or {})).encode()
 
 
 def _prune(shapes: dict, shape_name: str, value: object) -> object:

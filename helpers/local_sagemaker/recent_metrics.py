@@ -53,9 +53,9 @@ class RecentMetrics:
         """Whether an alarm looks at this metric."""
         return metric in self._kept_seconds
 
-    def watches(self, namespace: str, name: str) -> bool:
-        """Whether an alarm looks at a metric of this name, with any dimensions."""
-        return any(metric[:2] == (namespace, name) for metric in list(self._kept_seconds))
+    def watches(self, namespace: str, name: str | None = None) -> bool:
+        """Whether an alarm looks at a metric of this name, or at any of the namespace."""
+        return any(metric[0] == namespace and name in (None, metric[1]) for metric in list(self._kept_seconds))
 
     def add(self, metric: Key, moment: float, unit: str | None, summary: Summary) -> None:
         """Takes in a datum, if its metric is watched."""

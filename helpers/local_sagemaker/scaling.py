@@ -1,0 +1,280 @@
+"""Application Auto Scaling at work: policies executed by alarms, bounds held, schedules kept, activities followed up.
+
+Cooldowns are scheduled waits, and so run `speedup` times faster. While an endpoint is being updated nothing is scaled:
+its alarm tries again at its next evaluation, and a change of bounds as soon as the endpoint is in service.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import (
+    errors,
+    scalable_targets,
+    scaling_activities,
+    scaling_policies,
+    scaling_steps,
+    scheduled_actions,
+)
+from helpers.local_sagemaker.scalable_targets import ACTION_KIND, DIMENSIONS, KIND, POLICY_KIND
+from helpers.local_sagemaker.scaling_policies import DEFAULT_COOLDOWN, STEP, TRACKING
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25  # while an activity is under way
+_SETTLED = ("InService", "Failed", "OutOfService")
+
+
+class Scaling:
+    """Scales variants; a thread of its own keeps schedules and bounds, and sleeps while there is nothing to do."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._store = server.store
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="scaling")
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A target or a scheduled action was changed."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Stops scaling."""
+        self._stopped.set()
+        self._woken.set()
+        self._thread.join(timeout=5)
+
+    def execute(self, action: str, alarm: dict, state: str, values: list[float], is_new: bool) -> None:
+        """Executes the policy that an alarm's action names.
+
+        Args:
+            action: the policy's ARN.
+            alarm: its record.
+            state: that the alarm is in.
+            values: of the datapoints that put it there, oldest first.
+            is_new: the alarm has just come into this state; what is not scaled then is noted down.
+
+        Raises:
+            LookupError: there is no such policy.
+        """
+        policy = scaling_policies.of_action(self._store, action)
+        if policy is None:
+            raise LookupError(f"The scaling policy {action} does not exist.")
+        with self._lock:
+            target = self._store.get(KIND, scalable_targets.key(policy))
+            now = scalable_targets.capacity(self._server, target) if target else None
+            if now is None:
+                return
+            cause = f"monitor alarm {alarm['AlarmName']} in state {state} triggered policy {policy['PolicyName']}"
+            wanted = self._wanted(policy, alarm, now, values)
+            if wanted is None:
+                return
+            bounded = min(max(wanted, target["MinCapacity"]), target["MaxCapacity"])
+            if bounded == now:
+                if is_new:
+                    self._note_not_scaled(target, now, wanted, cause)
+                return
+            word = "In" if bounded < now else "Out"
+            if target["SuspendedState"][f"DynamicScaling{word}Suspended"]:
+                return
+            if self._scale(target, bounded, cause):
+                self._begin_cooldown(policy, now, bounded)
+
+    def _wanted(self, policy: dict, alarm: dict, now: int, values: list[float]) -> int | None:
+        """The capacity that a policy wants, None for no change: also while it cools down."""
+        if policy["PolicyType"] == "StepScaling":
+            configuration, compute = policy[STEP], self._stepped
+        else:
+            configuration, compute = policy[TRACKING], self._tracked
+        # What a scale-out has added counts as done while it cools down, so that only a larger one goes beyond it.
+        last = policy.get("_LastOut")
+        cooldown = configuration.get("ScaleOutCooldown", configuration.get("Cooldown", DEFAULT_COOLDOWN))
+        is_cooling = last is not None and time.time() < last["Time"] + cooldown / self._server.speedup
+        base = min(last["From"], now) if is_cooling else now
+        wanted = compute(policy, alarm, base, values)
+        if wanted is None or wanted > now:
+            return wanted
+        if is_cooling and wanted >= base:
+            return None
+        last = policy.get("_LastIn")
+        cooldown = configuration.get("ScaleInCooldown", configuration.get("Cooldown", DEFAULT_COOLDOWN))
+        if wanted < now and last is not None and time.time() < last["Time"] + cooldown / self._server.speedup:
+            return None
+        return wanted
+
+    def _stepped(self, policy: dict, alarm: dict, capacity: int, values: list[float]) -> int | None:
+        value = scaling_steps.aggregated(policy[STEP], values) if values else alarm["Threshold"]
+        is_below = alarm["ComparisonOperator"].startswith("LessThan")
+        return scaling_steps.stepped(policy[STEP], capacity, value - alarm["Threshold"], is_below)
+
+    def _tracked(self, policy: dict, alarm: dict, capacity: int, values: list[float]) -> int | None:
+        configuration = policy[TRACKING]
+        wanted = scaling_steps.tracked(capacity, values[-1], configuration["TargetValue"]) if values else None
+        if wanted is None or alarm["AlarmName"] == policy["Alarms"][0]["AlarmName"]:
+            return wanted if wanted is None else max(wanted, capacity)
+        if wanted >= capacity:
+            return None
+        if configuration.get("DisableScaleIn"):
+            return None
+        return self._agreed(policy, wanted)
+
+    def _agreed(self, policy: dict, wanted: int) -> int | None:
+        """The scale-in that all of a target's tracking policies allow, None when one of them does not want any."""
+        for other in self._store.list(POLICY_KIND):
+            tracking = other.get(TRACKING)
+            if other["PolicyARN"] == policy["PolicyARN"] or not scalable_targets.is_same(other, policy):
+                continue
+            if tracking is None or tracking.get("DisableScaleIn"):
+                continue
+            low = self._store.get("MetricAlarm", other["Alarms"][1]["AlarmName"])
+            if low is None or low["StateValue"] != "ALARM":
+                return None
+        return wanted
+
+    def _begin_cooldown(self, policy: dict, before: int, after: int) -> None:
+        member = "_LastIn" if after < before else "_LastOut"
+        changes = {member: {"Time": time.time(), "From": before, "To": after}}
+        if after > before:
+            changes["_LastIn"] = None  # a scale-out ends the cooldown of a scale-in
+        self._store.update(POLICY_KIND, scalable_targets.policy_key(policy), **changes)
+
+    def _scale(self, target: dict, number: int, cause: str) -> bool:
+        """Begins to change a capacity; False when the endpoint cannot be changed now."""
+        words = DIMENSIONS[target["ScalableDimension"]].words
+        doing = f"Setting desired {words} to {number}."
+        found = scalable_targets.summary(self._server, target)
+        if found is None or found["EndpointStatus"] not in _SETTLED:
+            return False
+        try:
+            scalable_targets.set_capacity(self._server, target, number)
+        except errors.AwsError as error:
+            logger.warning("%s is not scaled: %s", target["ResourceId"], error)
+            message = f"Failed to set desired {words} to {number}. Reason: {error.message}"
+            scaling_activities.add(self._store, target, doing, cause, "Failed", StatusMessage=message)
+            return True
+        message = f"Successfully set desired {words} to {number}. Waiting for change to be fulfilled by sagemaker."
+        members = {"StatusMessage": message, "_Number": number}
+        scaling_activities.add(self._store, target, doing, cause, "InProgress", **members)
+        self.wake()
+        return True
+
+    def _note_not_scaled(self, target: dict, now: int, wanted: int, cause: str) -> None:
+        if wanted > target["MaxCapacity"]:
+            reason = {"Code": "AlreadyAtMaxCapacity", "MaxCapacity": target["MaxCapacity"]}
+        elif wanted < target["MinCapacity"]:
+            reason = {"Code": "AlreadyAtMinCapacity", "MinCapacity": target["MinCapacity"]}
+        else:
+            reason = {"Code": "AlreadyAtDesiredCapacity", "CurrentCapacity": now}
+        doing = "Attempting to scale due to alarm triggered"
+        scaling_activities.add(self._store, target, doing, cause, "Failed", NotScaledReasons=[reason])
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.clear()
+            try:
+                wait = self._work()
+            except Exception:
+                logger.exception("scaling failed")
+                wait = 1.0
+            self._woken.wait(wait)
+
+    def _work(self) -> float | None:
+        """Does what is due; returns the seconds until something is, None for not before it is woken."""
+        waits = [self._keep_schedules(), self._hold_bounds(), self._follow_up()]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _keep_schedules(self) -> float | None:
+        """Takes the scheduled actions that are due."""
+        nearest = None
+        for action in self._store.list(ACTION_KIND):
+            due = scheduled_actions.next_time(action, self._server.speedup)
+            if due is not None and due <= time.time():
+                self._take(action)
+                due = time.time()
+            if due is not None:
+                nearest = due if nearest is None else min(nearest, due)
+        return None if nearest is None else max(nearest - time.time(), 0.0)
+
+    def _take(self, action: dict) -> None:
+        """Gives a target the bounds of a scheduled action."""
+        with self._store.transaction():
+            target = self._store.get(KIND, scalable_targets.key(action))
+            now = self._store.get(ACTION_KIND, scalable_targets.action_key(action))
+            if target is None or now is None:
+                return
+            self._store.update(ACTION_KIND, scalable_targets.action_key(action), _Last=time.time())
+            if target["SuspendedState"]["ScheduledScalingSuspended"]:
+                return
+            bounds = action["ScalableTargetAction"]
+            told = " and ".join(f"{word} capacity to {bounds[m]}" for word, m in _BOUNDS.items() if m in bounds)
+            cause = f"scheduled action name {action['ScheduledActionName']} was triggered"
+            least, most = (bounds.get(member, target[member]) for member in _BOUNDS.values())
+            if least > most:
+                reason = f"Failed to set {told}. Reason: the minimum capacity would be above the maximum."
+                scaling_activities.add(self._store, target, f"Setting {told}", cause, "Failed", StatusMessage=reason)
+                return
+            changes = {"MinCapacity": least, "MaxCapacity": most, "_BoundsChanged": True}
+            self._store.update(KIND, scalable_targets.key(target), **changes)
+            done = f"Successfully set {told}"
+            scaling_activities.add(self._store, target, f"Setting {told}", cause, "Successful", StatusMessage=done)
+
+    def _hold_bounds(self) -> float | None:
+        """Brings capacities between bounds that were changed."""
+        wait = None
+        for target in self._store.list(KIND):
+            if not target.get("_BoundsChanged"):
+                continue
+            with self._lock:
+                now = scalable_targets.capacity(self._server, target)
+                bounded = now if now is None else min(max(now, target["MinCapacity"]), target["MaxCapacity"])
+                if now is not None and bounded != now:
+                    bound = "minimum" if bounded > now else "maximum"
+                    if not self._scale(target, bounded, f"{bound} capacity was set to {bounded}"):
+                        wait = POLL_SECONDS
+                        continue
+                with self._store.transaction():
+                    stored = self._store.get(KIND, scalable_targets.key(target))
+                    if stored and stored["LastModifiedTime"] == target["LastModifiedTime"]:
+                        self._store.update(KIND, scalable_targets.key(target), _BoundsChanged=None)
+        return wait
+
+    def _follow_up(self) -> float | None:
+        """Ends the activities whose endpoints have settled."""
+        wait = None
+        for activity in self._store.list(scaling_activities.KIND):
+            if activity["StatusCode"] not in scaling_activities.OPEN:
+                continue
+            found = scalable_targets.summary(self._server, activity)
+            if found is not None and found["EndpointStatus"] not in _SETTLED:
+                wait = POLL_SECONDS
+                continue
+            words, number = DIMENSIONS[activity["ScalableDimension"]].words, activity["_Number"]
+            done = f"Successfully set desired {words} to {number}."
+            if found is not None and scalable_targets.capacity(self._server, activity) == number:
+                end = "Successful", f"{done} Change successfully fulfilled by sagemaker."
+            else:
+                end = "Unfulfilled", f"{done} The change was not fulfilled by sagemaker."
+            scaling_activities.end(self._store, activity, *end)
+        return wait
+
+
+_BOUNDS = {"min": "MinCapacity", "max": "MaxCapacity"}
+
+
+def start(server: Server) -> None:
+    """Begins to scale."""
+    server.scaling = Scaling(server)
+
+
+def stop(server: Server) -> None:
+    """Stops scaling."""
+    server.scaling.stop()
