@@ -1,72 +1,183 @@
-"""`course grade`: grades the submissions of a lab and prints what each one scored."""
+"""`course grade`: grades the submissions of a lab, and prints what each one scored."""
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from helpers.course.project import CourseError, find_labs, find_root, skip_slow_grammars
-from helpers.grading.engine import Engine, PreparationError, Verdict
-from helpers.grading.intake import find_students
-
-NO_SANDBOX = """\
-this version executes submissions without a sandbox: their code runs as you, and can read your files, your credentials
-and the gradebook. Grade in a machine of its own and say --no-sandbox to go on."""
+from helpers.course.project import CourseError, find_labs, find_root, put_environment_on_path, skip_slow_grammars
+from helpers.grading import downloads, sandbox
+from helpers.grading.intake import RefusedSubmission, Submission, find_submissions
+from helpers.grading.verdict import Verdict
 
 
 def grade(
     lab: Annotated[str, typer.Argument(help="The lab, for example fraud.")],
-    submitted: Annotated[Path | None, typer.Option(help="Folder <student>/<lab>/; by default submitted/.")] = None,
+    submitted: Annotated[
+        Path | None,
+        typer.Option(help="Folder <student>/<lab>/, folder of <student>.ipynb, or zip of Canvas or Moodle."),
+    ] = None,
     student: Annotated[list[str] | None, typer.Option(help="Only this student; repeatable.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Submissions at the same time.")] = 1,
-    no_sandbox: Annotated[bool, typer.Option("--no-sandbox", help="Execute without a sandbox.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Submissions at the same time; by default one a core.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--again", help="Take over what was graded with the same tests and packages, or not."),
+    ] = True,
+    scheduler: Annotated[str | None, typer.Option(help="Of a Dask cluster, for example tcp://10.0.0.7:8786.")] = None,
+    no_sandbox: Annotated[bool, typer.Option("--no-sandbox", help="Execute with your own rights.")] = False,
 ) -> None:
     """Grade the submissions of a lab."""
     root = find_root()
     find_labs(root, [lab])
-    folder = (submitted or root / "submitted").resolve()
-    students = _students(folder, lab, student or [])
-    if not no_sandbox:
-        raise CourseError(NO_SANDBOX)
-    if workers > 1:
-        raise CourseError(f"--workers {workers}: without a sandbox submissions run one after the other. Leave it out.")
-    typer.secho("warning: submissions execute without a sandbox, with your rights", err=True, fg="yellow")
-    verdicts = grade_all(root, lab, folder, students)
+    if scheduler is None:
+        require_sandbox(no_sandbox)
+    count = workers or os.cpu_count() or 1
+    with tempfile.TemporaryDirectory(prefix="course-grade-") as unpacked:
+        given = (submitted or root / "submitted").resolve()
+        submissions = choose_submissions(given, lab, student or [], Path(unpacked))
+        verdicts = grade_all(root, lab, submissions, count, scheduler, resume, sandboxed=not no_sandbox)
     print_verdicts(lab, verdicts)
     typer.echo(f"gradebook: {root / 'gradebook.db'}, feedback: {root / 'feedback'}, notebooks: {root / 'autograded'}")
-    if refused := [verdict.student for verdict in verdicts if verdict.refusal]:
-        raise CourseError(f"{len(refused)} of {len(verdicts)} submissions not graded: {', '.join(refused)}")
 
 
-def grade_all(root: Path, lab: str, submitted: Path, students: list[str]) -> list[Verdict]:
-    """Grade the students' submissions one after the other; a damaged one does not stop the others.
+def require_sandbox(no_sandbox: bool) -> None:
+    """Check that the sandbox holds here, or warn that there is none.
 
     Raises:
-        CourseError: the lab itself cannot be graded.
+        CourseError: it does not hold, and nobody said to go without.
     """
+    if no_sandbox:
+        typer.secho("warning: submissions execute without a sandbox, with your rights", err=True, fg="yellow")
+        return
+    try:
+        sandbox.probe()
+    except sandbox.SandboxError as error:
+        raise CourseError(str(error)) from error
+
+
+def choose_submissions(given: Path, lab: str, wanted: list[str], unpacked: Path) -> list[Submission]:
+    """The submissions of a lab, or those of the wanted students.
+
+    Args:
+        given: folder <student>/<lab>/, folder of <student>.ipynb, or a zip file of Canvas or Moodle.
+        lab: the lab's name.
+        wanted: students; all if it is empty.
+        unpacked: an empty folder, for submissions that come otherwise than in <student>/<lab>/.
+
+    Raises:
+        CourseError: there is none, or one of the students has none.
+    """
+    if not given.exists():
+        raise CourseError(f"no folder {given}: put submissions into <student>/{lab}/ there, or name one by --submitted")
+    found = find_submissions(given, lab) if given.is_dir() else []
+    if not found:
+        try:
+            refused = downloads.bring_into_layout(given, lab, unpacked)
+        except downloads.DownloadError as error:
+            raise CourseError(str(error)) from error
+        found = [
+            *find_submissions(unpacked, lab),
+            *(RefusedSubmission(name, lab, why) for name, why in refused.items()),
+        ]
+    if unknown := sorted(set(wanted) - {submission.student for submission in found}):
+        raise CourseError(f"no submission of {', '.join(unknown)} for lab {lab} in {given}")
+    chosen = [submission for submission in found if not wanted or submission.student in wanted]
+    return sorted(chosen, key=lambda submission: submission.student)
+
+
+def grade_all(
+    root: Path,
+    lab: str,
+    submissions: list[Submission],
+    workers: int = 1,
+    scheduler: str | None = None,
+    resume: bool = True,
+    sandboxed: bool = True,
+) -> list[Verdict]:
+    """Grade submissions into the course's gradebook, with live progress.
+
+    Args:
+        root: the course's folder.
+        lab: the lab's name.
+        submissions: what the intake found.
+        workers: of this machine, used without a scheduler.
+        scheduler: address of a Dask scheduler.
+        resume: take over what was graded with the same tests and packages.
+        sandboxed: False executes with the caller's rights.
+
+    Raises:
+        CourseError: the lab itself cannot be graded, or a submission got no verdict.
+    """
+    put_environment_on_path()
     skip_slow_grammars()
     from helpers.course.labs import nbgrader_config
+    from helpers.grading import batch, cluster, pool
+    from helpers.grading.gradebook import GradebookWriter, PreparationError
 
-    with tempfile.TemporaryDirectory(prefix="course-grade-") as scratch:
-        try:
-            engine = Engine(root, lab, Path(scratch), nbgrader_config(root, Path(scratch)))
-        except PreparationError as error:
-            raise CourseError(str(error)) from error
-        verdicts = []
-        for number, student in enumerate(students, 1):
-            verdict = engine.grade(student, submitted / student / lab)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    package = pool.read_package(root / "source" / lab, lab, sandboxed=sandboxed, threads=threads)
+    try:
+        writer = GradebookWriter(root, lab, nbgrader_config(root, root))
+    except PreparationError as error:
+        raise CourseError(str(error)) from error
+    try:
+        with _progress(len(submissions)) as tell:
+            runner = cluster.Cluster(scheduler) if scheduler else pool.Local(workers)
+            return batch.grade(writer, package, submissions, runner, tell, again=not resume)
+    except pool.WorkerDied as death:
+        raise CourseError(f"no worker came up to grade with: {death}") from death
+    except cluster.ClusterError as error:
+        raise CourseError(str(error)) from error
+    except KeyboardInterrupt:
+        raise CourseError("stopped; what was graded is in the gradebook. Run the command again to go on.") from None
+    finally:
+        writer.close()
+
+
+@contextmanager
+def _progress(count: int) -> Iterator:
+    """A callback that shows each verdict as a line, and a bar with counts, speed and the time that remains."""
+    columns = (
+        *(TextColumn("graded"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}")),
+        *(TimeElapsedColumn(), TextColumn("remaining"), TimeRemainingColumn()),
+    )
+    begun = time.monotonic()
+    refused = flagged = done = 0
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=count, counts="")
+
+        def tell(verdict: Verdict, taken_over: bool) -> None:
+            nonlocal refused, flagged, done
+            done += 1
+            refused += bool(verdict.refusal)
+            flagged += bool(verdict.flags)
+            per_minute = 60 * done / max(time.monotonic() - begun, 1e-3)
+            bar.update(task, advance=1, counts=f"{refused} refused, {flagged} flagged, {per_minute:.0f} a minute")
             outcome = verdict.refusal or f"{verdict.total:g} of {verdict.points:g}"
-            typer.echo(f"[{number}/{len(students)}] {student}: {outcome}")
-            for note in verdict.notes:
-                typer.echo(f"    {note}")
-            verdicts.append(verdict)
-    return verdicts
+            more = ", taken over" if taken_over else ""
+            typer.echo(printable(f"[{done}/{count}] {verdict.student}: {outcome}{more}"))
+            for line in (*verdict.notes, *(f"flagged: {flag}" for flag in verdict.flags)):
+                typer.echo(printable(f"    {line}"))
+
+        yield tell
+
+
+def printable(text: str) -> str:
+    """Text without the characters by which a file's name could steer the terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def print_verdicts(lab: str, verdicts: list[Verdict]) -> None:
@@ -78,24 +189,13 @@ def print_verdicts(lab: str, verdicts: list[Verdict]) -> None:
     table.add_column("total", justify="right", no_wrap=True)
     for verdict in verdicts:
         if verdict.refusal:
-            table.add_row(escape(verdict.student), *["-"] * len(tasks), "not graded")
+            table.add_row(escape(printable(verdict.student)), *["-"] * len(tasks), "refused")
             continue
         scores = {task.task: "open" if task.score is None else f"{task.score:g}" for task in verdict.tasks}
         more = " + open" if verdict.open_tasks else ""
-        table.add_row(escape(verdict.student), *[scores.get(task, "-") for task in tasks], f"{verdict.total:g}{more}")
+        flagged = ", flagged" if verdict.flags else ""
+        columns = [scores.get(task, "-") for task in tasks]
+        table.add_row(escape(printable(verdict.student)), *columns, f"{verdict.total:g}{more}{flagged}")
     Console().print(table)
     for number, (task, points) in enumerate(tasks.items(), 1):
         typer.echo(f"{number:>3}  {task} ({points:g} points)")
-
-
-def _students(folder: Path, lab: str, wanted: list[str]) -> list[str]:
-    if not folder.is_dir():
-        raise CourseError(
-            f"no folder {folder}: put submissions into <student>/{lab}/ there, or name one by --submitted"
-        )
-    found = find_students(folder, lab)
-    if unknown := sorted(set(wanted) - set(found)):
-        raise CourseError(f"no submission of {', '.join(unknown)} for lab {lab} in {folder}")
-    if not found:
-        raise CourseError(f"no submission for lab {lab} in {folder}: they lie in <student>/{lab}/{lab}.ipynb")
-    return [student for student in found if not wanted or student in wanted]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,67 @@ class Refused(Exception):
     """A submission that cannot be graded; the message says why in one line."""
 
 
-def find_students(submitted: Path, lab: str) -> list[str]:
-    """Ids of the students who have a folder for the lab in submitted/<student>/<lab>, sorted."""
-    return sorted(path.parent.name for path in submitted.glob(f"*/{lab}") if path.is_dir())
+@dataclass(frozen=True)
+class Submission:
+    """One student's submission of one lab.
+
+    Attributes:
+        student: the student's id.
+        lab: the lab, whose notebook is `<lab>.ipynb`.
+        folder: that holds the notebook.
+    """
+
+    student: str
+    lab: str
+    folder: Path
+
+    def notebook(self) -> Any:
+        """The submitted notebook as nbformat 4.5.
+
+        Raises:
+            Refused: it cannot be taken in.
+        """
+        return read_submission(self.folder, self.lab, self.student)
+
+    def timestamp(self) -> datetime.datetime | None:
+        """When it was submitted, by the file timestamp.txt that nbgrader's exchange writes; UTC without a zone."""
+        path = self.folder / "timestamp.txt"
+        if not path.is_file():
+            return None
+        from nbgrader.utils import parse_utc
+
+        try:
+            return parse_utc(path.read_text(encoding="utf-8")[:100].strip())
+        except (ValueError, OverflowError, UnicodeDecodeError):
+            return None
+
+
+@dataclass(frozen=True)
+class RefusedSubmission:
+    """An entry of a download that cannot be a submission.
+
+    Attributes:
+        student: the student's id, or the entry's name.
+        lab: the lab.
+        reason: why it is refused.
+    """
+
+    student: str
+    lab: str
+    reason: str
+
+    def notebook(self) -> Any:
+        """Raises Refused."""
+        raise Refused(self.reason)
+
+    def timestamp(self) -> None:
+        """None: it was never taken in."""
+
+
+def find_submissions(submitted: Path, lab: str) -> list[Submission]:
+    """Submissions in submitted/<student>/<lab>, by student."""
+    folders = sorted(path for path in submitted.glob(f"*/{lab}") if path.is_dir())
+    return [Submission(folder.parent.name, lab, folder) for folder in folders]
 
 
 def read_submission(folder: Path, lab: str, student: str) -> Any:

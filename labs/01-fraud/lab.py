@@ -2008,7 +2008,7 @@ compared = {
 }
 pd.DataFrame(compared).round(2)
 
-# %% nbgrader="test" grade_id="test_endpoint" points=2
+# %% nbgrader="test" grade_id="test_endpoint" points=2 tags=["in-process"]
 """The endpoint answers as your functions do and was measured under load."""
 answer = json.loads(
     deployment.invoke(aws, endpoint, request, content_type="application/json")

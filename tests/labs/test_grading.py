@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from helpers.course.grade import grade_all
-from helpers.course.project import find_labs, put_environment_on_path
-from helpers.grading.engine import Verdict
+from helpers.course.project import find_labs
+from helpers.grading.intake import find_submissions
+from helpers.grading.verdict import Verdict
 
 STUDENTS = ("blank", "mixed", "solved")
 
@@ -43,8 +44,8 @@ def graded(request, project, tmp_path_factory) -> tuple[list[str], dict[str, Ver
         folder = root / "submitted" / student / lab
         folder.mkdir(parents=True)
         (folder / f"{lab}.ipynb").write_text(filled_in(release, source, solved[student]))
-    put_environment_on_path()
-    return tasks, {v.student: v for v in grade_all(root, lab, root / "submitted", list(STUDENTS))}
+    submissions = find_submissions(root / "submitted", lab)
+    return tasks, {verdict.student: verdict for verdict in grade_all(root, lab, submissions, workers=2)}
 
 
 def test_every_lab_is_graded_here(project):
@@ -57,13 +58,14 @@ def test_the_solution_gets_every_point_that_tests_give(graded):
     tests = [task for task in verdicts["solved"].tasks if task.task.startswith("test_")]
     assert tests
     assert {task.task: task.score for task in tests} == {task.task: task.points for task in tests}
+    assert not verdicts["solved"].flags
 
 
 @pytest.mark.timeout(900)
 def test_the_blank_release_gets_nothing(graded):
     _, verdicts = graded
     assert not verdicts["blank"].refusal
-    assert verdicts["blank"].total == 0
+    assert verdicts["blank"].total == 0 and not verdicts["blank"].flags
 
 
 @pytest.mark.timeout(900)

@@ -1,0 +1,117 @@
+"""A process with a lab's imports done and no secret in its memory, which forks one interpreter a submission.
+
+It is forked off the worker before that has read anything of the lab but the names of the modules to import: what a
+submission can find in its memory is what every student has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from helpers.grading import interpreter, sandbox
+from helpers.grading.channel import Channel, ChannelClosed
+from helpers.grading.sandbox import Limits
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every submission of a lab gets.
+
+    Attributes:
+        modules: imported before the fork; one that is missing is left for the submission to find out.
+        files: the lab's own files, relative path to content.
+        environment: the whole environment of the code.
+        limits: what one submission may use.
+        read_only: folders that the code can read, beside the system's and Python's.
+        sandboxed: False runs the code with the caller's rights.
+    """
+
+    modules: tuple[str, ...]
+    files: dict[str, bytes]
+    environment: dict[str, str]
+    limits: Limits
+    read_only: tuple[str, ...]
+    sandboxed: bool = True
+
+
+def preload(modules: Iterable[str]) -> Any:
+    """Import the lab's modules and make the shell that the forks inherit."""
+    for module in modules:
+        with contextlib.suppress(Exception):  # the submission's own import will tell
+            importlib.import_module(module)
+    shell = interpreter.make_shell()
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others:
+        # A fork has none of these threads; whatever waits for one of them would wait for ever.
+        for name in others:
+            os.write(2, f"grading: the thread {name} of an imported module is not in the forks\n".encode())
+    return shell
+
+
+def start(setting: Setting, shell: Any, slot: int, scratch: str) -> tuple[int, Channel]:
+    """Fork the server off this process; returns its pid and the channel that asks it for interpreters."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if not pid:
+        ours.close()
+        _serve(setting, shell, slot, scratch, theirs)
+    theirs.close()
+    return pid, Channel(ours)
+
+
+def _serve(setting: Setting, shell: Any, slot: int, scratch: str, control: socket.socket) -> NoReturn:
+    """One request a fork: a byte with the descriptor of a socket; the answer is the fork's pid, later its exit code."""
+    sandbox._own_death(signal.SIGKILL)
+    os.setsid()
+    channel = Channel(control)
+    with contextlib.suppress(ChannelClosed, EOFError):
+        while True:
+            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if not descriptors:
+                raise EOFError
+            pid = os.fork()
+            if not pid:
+                control.close()
+                _become(setting, shell, slot, scratch, descriptors[0])
+            os.close(descriptors[0])
+            channel.send({"pid": pid})
+            # One submission at a time: the next request comes when this one's interpreter has ended.
+            channel.send({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+    os._exit(0)
+
+
+def _become(setting: Setting, shell: Any, slot: int, scratch: str, descriptor: int) -> NoReturn:
+    limits = setting.limits
+
+    def inside() -> None:
+        _close_all_but(descriptor)
+        channel = Channel(socket.socket(fileno=descriptor))
+        interpreter.run(shell, channel, setting.files, setting.environment, limits.output)
+
+    code = 1
+    try:
+        if setting.sandboxed:
+            sandbox.enter(limits, setting.read_only, slot, inside)
+        os.setsid()
+        os.chdir(scratch)
+        inside()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _close_all_but(descriptor: int) -> None:
+    """The code inherits its channel and the three standard descriptors, and nothing else."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        number = int(name)
+        if number > 2 and number != descriptor:
+            with contextlib.suppress(OSError):
+                os.close(number)
