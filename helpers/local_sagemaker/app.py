@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from aiohttp import web
 
 from helpers.local_sagemaker import (
@@ -61,6 +62,9 @@ KEEPALIVE_SECONDS = 3600
 SHUTDOWN_SECONDS = 1
 MAX_HEADER_BYTES = 64 * 1024
 CONTROL_PLANE_THREADS = 8
+LARGEST_REQUEST = 16 * 1024 * 1024
+# S3's own bound on a PUT, where the machine has the memory for it: larger objects come in parts.
+LARGEST_BODY = min(5 * 1024**3, psutil.virtual_memory().total // 16)
 
 # Importing them registers their operations.
 OPERATION_MODULES = (
@@ -222,7 +226,7 @@ class Front:
 
     def application(self) -> web.Application:
         """The routes."""
-        application = web.Application(client_max_size=0)
+        application = web.Application(client_max_size=LARGEST_BODY)
         application.router.add_get("/_local/health", self.health)
         application.router.add_post("/_local/training-jobs/{name}/interruption", self.interrupt)
         for method, path, handler in routes.routes():
@@ -253,6 +257,19 @@ class Front:
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         """Everything else."""
         refuse_strangers(request)
+        is_object = "X-Amz-Target" not in request.headers
+        try:
+            if (request.content_length or 0) > (LARGEST_BODY if is_object else LARGEST_REQUEST):
+                raise web.HTTPRequestEntityTooLarge(LARGEST_BODY, request.content_length)
+            return await self.route(request)
+        except web.HTTPRequestEntityTooLarge:
+            from helpers.local_sagemaker.aws import refusal
+
+            message = "Your proposed upload exceeds the maximum allowed size on this machine."
+            return refusal(request, errors.AwsError("EntityTooLarge", message))
+
+    async def route(self, request: web.Request) -> web.StreamResponse:
+        """A request of the JSON protocol to SageMaker or to auto scaling; or one to another service."""
         target = request.headers.get("X-Amz-Target", "")
         if target.startswith("SageMaker."):
             return await self.control_plane(target.removeprefix("SageMaker."), await request.read())
@@ -297,8 +314,11 @@ def refuse_strangers(request: web.BaseRequest) -> None:
     """Keeps web pages out: a browser may reach 127.0.0.1 for any site that it has open.
 
     Raises:
-        HTTPForbidden: the Host is not this machine's (DNS rebinding), or the call comes from another origin.
+        HTTPForbidden: the Host is not this machine's (DNS rebinding), the call comes from another origin, or would
+            become a WebSocket.
     """
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        raise web.HTTPForbidden(text="The local SageMaker has no WebSockets.")
     host = request.headers.get("Host", "")
     if not (_LOOPBACK_HOST.fullmatch(host) or _S3_HOST.fullmatch(host)):
         raise web.HTTPForbidden(text=f"The local SageMaker does not answer for the host {host!r}.")

@@ -61,15 +61,8 @@ class Aws:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
-        headers = tuple(map(_in_the_one_region, headers))
-        call = Call(request.method, request.raw_path, headers, await request.read())
-        answer = await self._wait_for(*shims.without_waiting(call))
-        response = web.Response(status=answer.status, body=answer.body)
-        response.headers.clear()
-        for name, value in answer.headers:
-            response.headers.add(name, value)
-        return response
+        call = _call(request, await request.read())
+        return _response(await self._wait_for(*shims.without_waiting(call)))
 
     async def _wait_for(self, call: Call, seconds: float) -> Answer:
         loop = asyncio.get_running_loop()
@@ -183,6 +176,25 @@ def _in_the_one_region(header: tuple[str, str]) -> tuple[str, str]:
     """
     name, value = header
     return (name, _REGION.sub(rf"\g<1>{arns.REGION}\g<2>", value)) if name.lower() == "authorization" else header
+
+
+def refusal(request: web.BaseRequest, error: errors.AwsError) -> web.Response:
+    """An error for a request that is not passed on, in the protocol that it speaks."""
+    return _response(render(_call(request, b""), error))
+
+
+def _call(request: web.BaseRequest, body: bytes) -> Call:
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
+    headers = tuple(map(_in_the_one_region, headers))
+    return Call(request.method, request.raw_path, headers, body)
+
+
+def _response(answer: Answer) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.body)
+    response.headers.clear()
+    for name, value in answer.headers:
+        response.headers.add(name, value)
+    return response
 
 
 def _create_backend(service: str | None) -> Callable:

@@ -26,6 +26,8 @@ def check(server: Server, request: dict) -> None:
     if repeated:
         raise errors.validation(f"Duplicate channel name in InputDataConfig: {', '.join(repeated)}")
     for channel in request.get("InputDataConfig", []):
+        if not channel["ChannelName"].strip("."):
+            raise errors.validation(f"Channel name {channel['ChannelName']!r} is no name for a folder")
         name, mode = channel["ChannelName"], input_mode(channel, request)
         if mode not in _MODES:
             raise errors.validation(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STOPPED, TIMED_OUT, WAITED_TOO_LONG = "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"
 INTERRUPTED, SERVER_STOPPED = "Interrupted", "ServerStopped"
 _TAIL_LINES = 200
+_LONGEST_TEXT = 64 * 1024
 _GRACE_SECONDS = 120.0
 _LEAST_GRACE_SECONDS = 5.0
 
@@ -46,6 +47,14 @@ class Host:
     def path(self, inside: str) -> Path:
         """The folder or file that the job sees as `inside`, a path below `/opt/ml`."""
         return self.ml_root / inside.removeprefix(sandbox.ML).lstrip("/")
+
+    def read(self, inside: str) -> str:
+        """The begin of a text file that the job left, empty where there is none; a link is not followed."""
+        try:
+            with open(os.open(self.path(inside), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+                return file.read(_LONGEST_TEXT).decode(errors="replace").strip()
+        except OSError:
+            return ""
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,11 @@ def mirrored(server: Server, folders: list[tuple[Path, staging.Location]]) -> It
 
 def _send_changed(server: Server, folders: list[tuple[Path, staging.Location]], sent: dict[Path, tuple]) -> None:
     for folder, location in folders:
-        for path in sorted(folder.rglob("*")):
-            if not path.is_file():
+        for path in staging.files_of(folder):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # the job replaces its checkpoints meanwhile
                 continue
-            stat = path.stat()
             version = (stat.st_mtime_ns, stat.st_size)
             if sent.get(path) != version:
                 key = f"{location.key.rstrip('/')}/{path.relative_to(folder).as_posix()}".lstrip("/")

@@ -59,7 +59,7 @@ def parse(operation: str, body: bytes, service_name: str = "sagemaker") -> dict:
     """
     try:
         request = json.loads(body) if body else {}
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise errors.AwsError("SerializationException", "The request body is not JSON.") from None
     return validate(service(service_name)["operations"][operation]["input"]["shape"], request, service_name)
 

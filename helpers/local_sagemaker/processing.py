@@ -14,6 +14,7 @@ from helpers.local_sagemaker import (
     images,
     job_records,
     listing,
+    local_paths,
     mirroring,
     permissions,
     sandbox,
@@ -97,7 +98,7 @@ def _check(request: dict) -> None:
 
 def _check_s3(place: str, s3: dict, app_managed: bool) -> None:
     if "LocalPath" in s3 or not app_managed:
-        sandbox.require_inside(s3.get("LocalPath", ""), f"{place}: LocalPath", f"{sandbox.ML}/processing")
+        local_paths.require_inside(s3.get("LocalPath", ""), f"{place}: LocalPath", f"{sandbox.ML}/processing")
     if s3.get("S3DataType", "S3Prefix") not in ("S3Prefix", "ManifestFile"):
         raise errors.validation(f"{place}: the local SageMaker has no S3DataType {s3['S3DataType']}")
     if s3.get("S3InputMode") == "Pipe":
@@ -270,17 +271,13 @@ def _targets(job: Job, record: dict) -> list[tuple[Path, staging.Location, str]]
 
 def _keep_exit_message(job: Job) -> None:
     """What a container writes to `/opt/ml/output/message` becomes ExitMessage."""
-    for host in job.hosts:
-        path = host.path("output/message")
-        if path.is_file():
-            message = path.read_text(errors="replace")[:_LONGEST_EXIT_MESSAGE]
-            job.server.store.update(KIND, job.name, ExitMessage=message)
-            return
+    message = next(filter(None, [host.read("output/message") for host in job.hosts]), "")
+    if message:
+        job.server.store.update(KIND, job.name, ExitMessage=message[:_LONGEST_EXIT_MESSAGE])
 
 
 def _reason(job: Job, outcome: Outcome) -> str:
     if outcome.breach:
         return outcome.breach
-    failures = [host.path("output/failure") for host in job.hosts]
-    written = next((path.read_text(errors="replace").strip() for path in failures if path.is_file()), "")
+    written = next(filter(None, [host.read("output/failure") for host in job.hosts]), "")
     return written or last_error(outcome.tail) or "See job logs for more information"

@@ -39,7 +39,7 @@ _launcher = ThreadPoolExecutor(1, thread_name_prefix="launcher")
 
 _UNSHARE_SCRIPT = r"""
 set -e
-stage=$1 ml=$2 cwd=$3 hosts=$4 user=$5 group=$6; shift 6
+stage=$1 ml=$2 cwd=$3 hosts=$4 hidden=$5 user=$6 group=$7; shift 7
 mount -t tmpfs tmpfs "$stage"
 for entry in /opt/* /opt/.[!.]*; do
     [ "$entry" = /opt/ml ] && continue
@@ -50,6 +50,9 @@ done
 mkdir "$stage/ml"
 mount --rbind "$ml" "$stage/ml"
 mount --rbind "$stage" /opt
+for secret in $hidden; do
+    if [ -d "$secret" ]; then mount -t tmpfs tmpfs "$secret"; else mount --bind /dev/null "$secret"; fi
+done
 [ -n "$hosts" ] && mount --bind "$hosts" /etc/hosts
 mount -t proc proc /proc
 ip link set lo up 2>/dev/null || :  # in a network of its own it is down
@@ -226,6 +229,15 @@ def search_path(python: Path) -> str:
     return os.pathsep.join(dict.fromkeys(path))
 
 
+# What a container's root lacks: capabilities over the whole machine.
+_DROPPED = (
+    *("SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYSLOG"),
+    *("NET_ADMIN", "MAC_ADMIN", "DAC_READ_SEARCH"),
+)
+_SECRETS = (
+    *(".aws", ".azure", ".docker", ".gnupg", ".kaggle", ".kube", ".ssh", ".config/gcloud", ".config/gh"),
+    *(".git-credentials", ".netrc", ".pgpass", ".pypirc", ".cache/huggingface/token"),
+)
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _PASSED_ON = (
     "CUDA_VISIBLE_DEVICES",
@@ -258,16 +270,6 @@ def _binding(forced: str) -> Binding:
     if forced in ("", "rewrite"):
         return Binding("rewrite", False)
     raise RuntimeError(f"LOCAL_SAGEMAKER_BIND={forced}, but {forced} cannot bind {ML} on this machine")
-
-
-def require_inside(path: str, member: str, below: str = ML) -> None:
-    """Checks a path of a request that the job sees below `/opt/ml`.
-
-    Raises:
-        AwsError: `ValidationException`; it is elsewhere, or leads elsewhere by `..`.
-    """
-    if not f"{path}/".startswith(f"{below}/") or ".." in path.split("/"):
-        raise errors.validation(f"{member} must begin with {below}, got {path!r}")
 
 
 def require_isolation(isolated: bool, instances: int = 1) -> None:
@@ -330,6 +332,7 @@ def _wrap(
             *("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"),
             *(["--net"] if isolated else []),
             *("/bin/sh", "-c", _UNSHARE_SCRIPT, "sandbox", str(stage), str(ml_root), cwd, str(hosts or "")),
+            " ".join(str(path) for path in _secrets() if " " not in str(path)),
             *(str(os.getuid()), str(os.getgid()), *argv),
         ]
     contained = ["--unshare-pid", "--proc", "/proc"] if bound.contained else []
@@ -339,8 +342,20 @@ def _wrap(
     return [
         *guard,
         *("bwrap", "--die-with-parent", "--dev-bind", "/", "/", *contained, "--tmpfs", "/opt", *siblings),
+        *(part for name in _DROPPED for part in ("--cap-drop", f"CAP_{name}") if os.getuid() == 0),
+        *(part for path in _secrets() for part in _hide(path)),
         *("--bind", str(ml_root), ML, *hosts_bind, "--chdir", cwd, "--", *argv),
     ]
+
+
+def _secrets() -> list[Path]:
+    """Files and folders in the home of the server's user that hold credentials, as far as they exist."""
+    home = Path.home()
+    return [path for name in _SECRETS if (path := home / name).exists() and not path.is_symlink()]
+
+
+def _hide(path: Path) -> list[str]:
+    return ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", os.devnull, str(path)]
 
 
 def _bind(entry: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import tarfile
@@ -24,6 +26,7 @@ _HTTPS = re.compile(
 )
 _HTTPS_PATH = re.compile(r"https?://s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?/(?P<bucket>[^/]+)/(?P<key>.*)")
 _AT_ONCE = 4
+_SHARE_OF_FREE_DISK = 0.9  # that an archive may take
 
 
 class StagingError(Exception):
@@ -168,6 +171,21 @@ def _download(server: Server, bucket: str, key: str, path: Path) -> None:
             f"Cannot download s3://{bucket}/{key}, a previously downloaded file/folder clashes with it. Please check "
             "your s3 objects and ensure that there is no object that is both a folder as well as a file."
         ) from error
+    except (OSError, ValueError) as error:
+        raise StagingError(f"Cannot download s3://{bucket}/{key}: {error}") from error
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a folder that a job filled, sorted: its own, and links to them.
+
+    A link that leads out of the folder is left out, as is all of a folder that is a link itself: behind it are files of
+    this machine that the job has no business to publish, and that on AWS would not be there.
+    """
+    if folder.is_symlink():
+        return []
+    real = folder.resolve()
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [path for path in found if not path.is_symlink() or path.resolve().is_relative_to(real)]
 
 
 def upload_folder(server: Server, folder: Path, location: Location) -> list[str]:
@@ -177,7 +195,7 @@ def upload_folder(server: Server, folder: Path, location: Location) -> list[str]
         StagingError: the bucket is missing.
     """
     prefix = location.key.rstrip("/")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = files_of(folder)
     keys = ["/".join(filter(None, (prefix, path.relative_to(folder).as_posix()))) for path in files]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda path, key: upload_file(server, path, Location(location.bucket, key)), files, keys))
@@ -222,28 +240,48 @@ def _worded(error: ClientError, location: Location) -> str:
 
 
 def make_tar(folder: Path, archive: Path) -> None:
-    """Packs a folder's content as a gzip tar; an empty or missing folder makes an empty archive."""
+    """Packs a folder's content as a gzip tar, links as links; an empty or missing folder makes an empty archive.
+
+    A folder that is a link makes an empty one too: see `files_of`.
+    """
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            tar.add(path, arcname=path.name)
+        for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []:
+            tar.add(path, arcname=path.name, filter=_packed)
+
+
+def _packed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Sockets and devices are no part of a model."""
+    return member if member.isfile() or member.isdir() or member.issym() or member.islnk() else None
 
 
 def extract_tar(archive: Path, folder: Path) -> None:
     """Extracts a tar of any compression; names that leave the folder, by path or by link, are refused.
 
     Raises:
-        StagingError: the file is no tar archive, or holds an unsafe member, which is named.
+        StagingError: the file is no tar archive, or holds an unsafe member, which is named, or more than the disk does.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    left = shutil.disk_usage(folder).free * _SHARE_OF_FREE_DISK
+
+    def safe(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        nonlocal left
+        left -= member.size
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), member.name)
+        return tarfile.data_filter(member, path)
+
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, filter=safe)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise StagingError(f"{archive.name} cannot be extracted: {error}") from error
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError) as error:
+        raise StagingError(f"The S3 key {name!r} is no name for a file: {error}") from error
     if not path.is_relative_to(folder.resolve()):
         raise StagingError(f"The S3 key {name!r} leads out of the folder that it is copied to")
     return path

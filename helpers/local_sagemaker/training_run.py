@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import channels, errors, images, mirroring, own_containers, sandbox, staging
+from helpers.local_sagemaker import channels, errors, images, local_paths, mirroring, own_containers, sandbox, staging
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.images import Runtime
 from helpers.local_sagemaker.jobs import Command, Host, Job, JobError, Outcome, host_cpus
@@ -48,8 +48,8 @@ def check_locations(request: dict) -> None:
             staging.parse(uri)
         except staging.StagingError as error:
             raise errors.validation(str(error)) from error
-    sandbox.require_inside(checkpoint.get("LocalPath", _CHECKPOINTS), "CheckpointConfig.LocalPath")
-    sandbox.require_inside(tensorboard.get("LocalPath", _TENSORBOARD), "TensorBoardOutputConfig.LocalPath")
+    local_paths.require_inside(checkpoint.get("LocalPath", _CHECKPOINTS), "CheckpointConfig.LocalPath")
+    local_paths.require_inside(tensorboard.get("LocalPath", _TENSORBOARD), "TensorBoardOutputConfig.LocalPath")
 
 
 def check_arguments(algorithm: dict) -> None:
@@ -139,7 +139,7 @@ def _stage_code(server: Server, training: Training, host: Host) -> None:
         archive = staging.download_file(server, staging.parse(directory), host.ml_root.parent / "sourcedir.tar.gz")
         staging.extract_tar(archive, code)
         archive.unlink()
-    elif directory.startswith(sandbox.ML):
+    elif local_paths.is_inside(directory):
         shutil.copytree(host.path(directory), code, dirs_exist_ok=True)
     else:
         raise JobError(
@@ -153,7 +153,7 @@ def _requirements(host: Host) -> Path | None:
     source_code = host.path(training_toolkit.SM_DRIVERS_DIR) / "sourcecode.json"
     if source_code.is_file():
         named = (json.loads(source_code.read_text()) or {}).get("requirements")
-        candidates += [host.path("input/data/code") / named] if named else []
+        candidates += [host.path(f"input/data/code/{named}")] if named else []
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -208,7 +208,7 @@ def _algorithm_error(job: Job, launch: Launch, outcome: Outcome) -> str:
     """The failure file's text; where it is missing, or the SDK's driver wrote it, the last lines of the output."""
     if outcome.breach:
         return f"AlgorithmError: {outcome.breach}, exit code: {outcome.code}"
-    written = next((text for host in job.hosts if (text := _failure_text(host))), "")
+    written = next((text for host in job.hosts if (text := host.read("output/failure"))), "")
     told = last_error(outcome.tail)
     if launch.script_mode and not written:
         written = training_toolkit.user_script_error(outcome.code, told, launch.commands[0].argv)
@@ -216,11 +216,6 @@ def _algorithm_error(job: Job, launch: Launch, outcome: Outcome) -> str:
         written = "\n".join(filter(None, (written.rpartition("\n")[2], told)))
     prefix = "" if written.startswith(("ClientError:", "UserError:", "AlgorithmError:")) else "AlgorithmError: "
     return f"{prefix}{written}, exit code: {outcome.code}"
-
-
-def _failure_text(host: Host) -> str:
-    path = host.path("output/failure")
-    return path.read_text(errors="replace").strip() if path.is_file() else ""
 
 
 def upload(job: Job, record: dict) -> None:
@@ -251,13 +246,19 @@ def upload_output_data(job: Job, record: dict) -> None:
 
 
 def _merged(hosts: list[Host], inside: str) -> Path:
-    """The folder of the first host, to which the files of the others are added; the first one's stay."""
+    """The folder of the first host, to which the files of the others are added; the first one's stay.
+
+    Raises:
+        StagingError: the job put something else in the folder's place.
+    """
     first, *others = [host.path(inside) for host in hosts]
+    if first.is_symlink() or (first.exists() and not first.is_dir()):
+        raise staging.StagingError(f"Artifact upload failed: {sandbox.ML}/{inside} was replaced by what is no folder")
     first.mkdir(parents=True, exist_ok=True)
-    for other in others:
+    for other in (folder for folder in others if not folder.is_symlink()):
         for path in sorted(other.rglob("*")) if other.is_dir() else []:
             target = first / path.relative_to(other)
-            if path.is_file() and not target.exists():
+            if path.is_file() and not target.exists() and target.resolve().is_relative_to(first.resolve()):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(path, target)
     return first
