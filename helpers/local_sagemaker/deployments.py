@@ -7,13 +7,13 @@ import itertools
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, errors, model_data, serverless_configs, workers
+from helpers.local_sagemaker import data_capture, errors, model_data, multi_model, serverless_configs, workers
 from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.shadows import Shadow
@@ -66,6 +66,7 @@ class Variant:
         self.direct: bool = spec["Model"]["Mode"] == "Direct"
         self.timeout = _model_server_timeout(worker_plan.containers[0].environment)
         self.containers = tuple(container.name for container in worker_plan.containers)
+        self.is_multi_model = any(container.models is not None for container in worker_plan.containers)
         self.workers: list[Worker] = []
         self._worker_plan = worker_plan
 
@@ -74,9 +75,9 @@ class Variant:
         ready = [worker for worker in self.workers if worker.ready]
         return min(ready, key=lambda worker: (worker.in_flight, worker.served)) if ready else None
 
-    async def claim(self) -> Worker | None:
-        """A worker for one invocation, None when none is ready; `release` it."""
-        return self.least_busy()
+    async def claim(self, headers: Mapping[str, str]) -> Worker | None:
+        """A worker for an invocation with these headers, None when none is ready; `release` it."""
+        return multi_model.choose(self.workers, headers) if self.is_multi_model else self.least_busy()
 
     def release(self, worker: Worker, answered: bool) -> None:
         """Says that an invocation is over; there is nothing to do for a worker that others use too."""
@@ -222,6 +223,7 @@ def _plan(server: Server, variant: dict) -> dict:
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
         "InstanceCount": variant.get("InitialInstanceCount", 0),
+        "InstanceType": variant.get("InstanceType"),
         "Model": model_data.served_model(server, variant["ModelName"]),
         "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
     }
@@ -254,7 +256,7 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
 def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:
     name = spec["VariantName"]
     try:
-        containers = model_data.stage(server, spec["Model"], folder / name)
+        containers = model_data.stage(server, spec["Model"], folder / name, spec["InstanceType"])
     except errors.AwsError as error:
         raise DeploymentError(error.message) from error
     except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:

@@ -108,7 +108,7 @@ class InstanceMetrics:
             )
 
     def _data_of(self, variant: Variant, now: float) -> list[dict]:
-        """A variant's data by instance, and by container where an instance has several."""
+        """A variant's data by instance, by container where an instance has several, and what models are loaded."""
         instances: list[Sample] = []
         containers: defaultdict[str, list[Sample]] = defaultdict(list)
         for worker in list(variant.workers):
@@ -124,19 +124,23 @@ class InstanceMetrics:
         data = _data(variant, instances, now)
         if len(containers) > 1:
             data += [datum for name, samples in containers.items() for datum in _data(variant, samples, now, name)]
+        counts = [float(worker.models.count) for worker in variant.workers if worker.models is not None]
+        if counts:
+            loaded = {"MetricName": "LoadedModelCount", "Dimensions": _dimensions(variant), "Timestamp": now}
+            data.append(loaded | {"Unit": "None", "Values": counts})
         return data
+
+
+def _dimensions(variant: Variant, container: str | None = None) -> list[dict]:
+    named = {"EndpointName": variant.endpoint, "VariantName": variant.name, "ContainerName": container}
+    return [{"Name": name, "Value": value} for name, value in named.items() if value is not None]
 
 
 def _data(variant: Variant, samples: list[Sample], timestamp: float, container: str | None = None) -> list[dict]:
     """The data of one variant or container, with a value for each of its instances."""
     if not samples:
         return []
-    dimensions = [
-        {"Name": "EndpointName", "Value": variant.endpoint},
-        {"Name": "VariantName", "Value": variant.name},
-    ]
-    if container is not None:
-        dimensions.append({"Name": "ContainerName", "Value": container})
+    dimensions = _dimensions(variant, container)
     return [
         {
             "MetricName": name,

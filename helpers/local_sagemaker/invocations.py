@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 INVOCATIONS = "http://worker/invocations"
 CONTENT_TYPE, ACCEPT = "Content-Type", "Accept"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+TARGET_MODEL = "X-Amzn-SageMaker-Target-Model"
 TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
 
 
@@ -61,13 +62,17 @@ async def ask(variant: Variant, worker: Worker, body: bytes, headers: Mapping[st
     """What a worker answers, within its variant's time.
 
     Raises:
+        InvocationError: a multi-model container has no such model, or not in time.
         ClientConnectorError: the process has ended, and nothing was sent to it.
     """
     worker.in_flight += 1
     worker.served += 1
     try:
         if len(worker.containers) == 1:
-            return await ask_container(worker.containers[0], body, headers, variant.timeout)
+            container = worker.containers[0]
+            if container.models is not None:
+                return await container.models.ask(body, headers, variant.timeout, variant.add_metrics)
+            return await ask_container(container, body, headers, variant.timeout)
         containers = worker.containers
         if (target := headers.get(TARGET_CONTAINER)) is not None:
             containers = (worker.container(target),)
@@ -81,7 +86,7 @@ async def ask_pipeline(
     body: bytes,
     headers: Mapping[str, str],
     timeout: float,
-    add_metrics: Callable[..., None] | None = None,
+    add_metrics: Callable[..., None] | None,
 ) -> Answer:
     """Sends a request through containers: each is given what the one before it answered, and of what type it is.
 
@@ -92,16 +97,21 @@ async def ask_pipeline(
         body: for the first.
         headers: for the first.
         timeout: seconds for all of them together.
-        add_metrics: told each container's latency.
+        add_metrics: told each container's latency; None for containers that none is told of.
 
     Raises:
+        InvocationError: a multi-model container has no such model, or not in time.
         ClientConnectorError: a process has ended, and nothing was sent to it.
     """
     began = time.perf_counter()
     for container in containers:
         asked = time.perf_counter()
         given = headers if container is containers[-1] else _without_accept(headers)
-        answer = await ask_container(container, body, given, max(timeout - (asked - began), 1e-3))
+        left = max(timeout - (asked - began), 1e-3)
+        if container.models is not None:
+            answer = await container.models.ask(body, given, left, add_metrics)
+        else:
+            answer = await ask_container(container, body, given, left)
         if add_metrics is not None:
             latency = (time.perf_counter() - asked) * 1e6
             add_metrics("Microseconds", container=container.name, ContainerLatency=latency)
@@ -157,7 +167,8 @@ async def opened(
     worker.served += 1
     try:
         if TARGET_CONTAINER not in headers and (before := worker.containers[:-1]):
-            passed = await ask_pipeline(before, body, _without_accept(headers), timeout.sock_read or timeout.total)
+            seconds = timeout.sock_read or timeout.total
+            passed = await ask_pipeline(before, body, _without_accept(headers), seconds, None)
             if passed.failed:
                 message = passed.body.decode(errors="replace")
                 raise BrokenOffError(message, passed.container, status=passed.status)

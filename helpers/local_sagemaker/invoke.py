@@ -18,7 +18,7 @@ from aiohttp import web
 from helpers.local_sagemaker import invocations, workers
 from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
 from helpers.local_sagemaker.errors import LONGEST_MESSAGE, InvocationError
-from helpers.local_sagemaker.invocations import CUSTOM_ATTRIBUTES, TARGET_CONTAINER, Answer
+from helpers.local_sagemaker.invocations import CUSTOM_ATTRIBUTES, TARGET_CONTAINER, TARGET_MODEL, Answer
 from helpers.local_sagemaker.operations import rest_operation
 from helpers.local_sagemaker.serverless import ColdStartError, ThrottledError
 
@@ -35,14 +35,14 @@ FORWARDED = (
     CUSTOM_ATTRIBUTES,
     f"{PREFIX}Inference-Id",
     TARGET_CONTAINER,
+    TARGET_MODEL,
 )
 REFUSED = {
-    f"{PREFIX}Target-Model": "it is for endpoints whose model has the mode MultiModel",
     f"{PREFIX}Inference-Component": "it is for endpoints that host inference components",
     f"{PREFIX}Enable-Explanations": "it is for endpoints with a ClarifyExplainerConfig",
     f"{PREFIX}Session-Id": "it is for endpoints with a stateful model",
 }
-LONGEST = {CUSTOM_ATTRIBUTES: 1024, f"{PREFIX}Inference-Id": 64}
+LONGEST = {CUSTOM_ATTRIBUTES: 1024, TARGET_MODEL: 1024, f"{PREFIX}Inference-Id": 64}
 
 
 @rest_operation("InvokeEndpoint")
@@ -144,8 +144,10 @@ async def choose(
             variant = _variant(deployment, endpoint, target)
             if variant.direct or TARGET_CONTAINER in headers:
                 _check_target_container(variant, headers.get(TARGET_CONTAINER))
+            if variant.is_multi_model != (TARGET_MODEL in headers):
+                raise _target_model_error(variant)
             try:
-                worker = await variant.claim()
+                worker = await variant.claim(headers)
             except ThrottledError:
                 raise InvocationError("ThrottlingException", None, 400) from None  # AWS sends no message here
             except ColdStartError as error:
@@ -220,6 +222,14 @@ def _check_target_container(variant: Variant, hostname: str | None) -> None:
     else:
         return
     raise InvocationError("ValidationError", message, 400)
+
+
+def _target_model_error(variant: Variant) -> InvocationError:
+    if variant.is_multi_model:
+        message = f"Request {uuid.uuid4()} is missing a target model header."
+    else:
+        message = f"Endpoint {variant.endpoint} is not a multi-model endpoint and does not support target model header."
+    return InvocationError("ValidationError", message, 400)
 
 
 def model_error(server: Server, variant: Variant, container: Container, status: int, message: str) -> InvocationError:

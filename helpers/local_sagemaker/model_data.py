@@ -5,17 +5,22 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, images, overlays, own_containers, sandbox, staging, workers
+from helpers.local_sagemaker import containment, errors, images, overlays, own_containers, sandbox, staging, workers
+from helpers.local_sagemaker.multi_model import ModelSource
 from helpers.local_sagemaker.workers import ContainerPlan
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
+MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
+MODEL_MEMORY_MB = "LOCAL_SAGEMAKER_MODEL_MEMORY_MB"  # read by runtimes/serve_models.py
 PRIMARY = "primary"
+_SHARE_OF_MEMORY = 0.8
 _STAGED = "staged"
 
 
@@ -48,8 +53,6 @@ def names(model: dict) -> list[str]:
 
 def _require_served(container: dict, model_arn: str) -> None:
     missing = [name for name in ("ModelPackageName",) if name in container]
-    if container.get("Mode") == "MultiModel":
-        missing.append("Mode MultiModel")
     sources = [container.get("ModelDataSource", {}), *container.get("AdditionalModelDataSources", [])]
     missing += [
         name
@@ -60,13 +63,14 @@ def _require_served(container: dict, model_arn: str) -> None:
         raise errors.validation(f"{' and '.join(missing)} of {model_arn} is not available in the local SageMaker.")
 
 
-def stage(server: Server, model: dict, folder: Path) -> tuple[ContainerPlan, ...]:
+def stage(server: Server, model: dict, folder: Path, instance_type: str | None = None) -> tuple[ContainerPlan, ...]:
     """Downloads and extracts what a model's containers need; what an earlier run has staged is kept.
 
     Args:
         server: the server.
         model: what `served_model` gave.
         folder: of this variant; each container has its own below it.
+        instance_type: tells how much memory the models of a multi-model container may use.
 
     Raises:
         AwsError: an image is unknown.
@@ -77,7 +81,10 @@ def stage(server: Server, model: dict, folder: Path) -> tuple[ContainerPlan, ...
     plans = []
     for number, container in enumerate(model["Containers"], 1):
         below = folder / container["Name"] if several else folder
-        plan = stage_container(server, container, below, f"container_{number}")
+        if container.get("Mode") == "MultiModel":
+            plan = _stage_multi_model(server, container, below, _model_memory_mb(below, instance_type))
+        else:
+            plan = stage_container(server, container, below, f"container_{number}")
         plans.append(_isolated(plan) if model["NetworkIsolation"] else plan)
     return tuple(plans)
 
@@ -107,6 +114,32 @@ def stage_container(server: Server, container: dict, folder: Path, place: str = 
     if runtime.name == "local":
         return own_containers.plan(server, container, root, environment)
     return ContainerPlan(container["Name"], workers.command(python, runtime.name), root, environment)
+
+
+def _stage_multi_model(server: Server, container: dict, folder: Path, memory_mb: float) -> ContainerPlan:
+    """A container whose models are staged when they are asked for."""
+    prefix = staging.parse(container["ModelDataUrl"])
+    without_data = {name: value for name, value in container.items() if name != "ModelDataUrl"}
+    environment = {MODEL_MEMORY_MB: f"{memory_mb:.0f}", **container.get("Environment", {}), MULTI_MODEL: "true"}
+    plan = stage_container(server, without_data | {"Environment": environment}, folder)
+    shutil.rmtree(plan.ml_root / "models", ignore_errors=True)  # of instances that are gone
+    runtime = images.runtime_for(container["Image"])
+    if runtime.name != "local":  # a user's own container knows the contract itself
+        plan = replace(plan, argv=workers.multi_model_command(Path(plan.argv[0]), runtime.name))
+    return replace(
+        plan,
+        models=ModelSource(
+            prefix=prefix,
+            cached=container.get("MultiModelConfig", {}).get("ModelCacheSetting") != "Disabled",
+            download=partial(download_archive, server),
+        ),
+    )
+
+
+def _model_memory_mb(folder: Path, instance_type: str | None) -> float:
+    """How much all models of an instance may use, a part of its memory being the container's own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return containment.limits(folder, instance_type).memory * _SHARE_OF_MEMORY / 2**20
 
 
 def _isolated(plan: ContainerPlan) -> ContainerPlan:

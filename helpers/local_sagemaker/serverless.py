@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,7 @@ class ServerlessVariant(Variant):
             removed, self.workers = self.workers, []
             return removed
 
-    async def claim(self) -> Worker | None:
+    async def claim(self, headers: Mapping[str, str]) -> Worker | None:
         """An environment for one invocation, None when the variant is out of service; `release` it.
 
         Raises:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from helpers.local_sagemaker import invocations
+from helpers.local_sagemaker.errors import InvocationError
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -59,12 +60,14 @@ class Shadow:
             logger.error("shadow variant %s missed a request", self.variant.name, exc_info=error)
 
     async def _send(self, server: Server, body: bytes, headers: Mapping[str, str], began: float) -> None:
-        worker = self.variant.least_busy()
+        worker = await self.variant.claim(headers)
         if worker is None:
             return
         asked = time.perf_counter()
         try:
             status, answer_headers, answer, _ = await invocations.ask(self.variant, worker, body, headers)
+        except InvocationError:  # a multi-model shadow that does not have the model of production
+            return
         except aiohttp.ClientConnectorError:
             status, answer_headers, answer = 0, {}, b""
         endpoint, name = self.variant.endpoint, self.variant.name

@@ -50,6 +50,8 @@ def _check(request: dict, model: dict) -> None:
             f"Batch transform does not support direct invocation: model {request['ModelName']} has the "
             "InferenceExecutionConfig mode Direct."
         )
+    if any(container.get("Mode") == "MultiModel" for container in model["Containers"]):
+        raise errors.validation(f"Batch transform does not support multi-model models such as {request['ModelName']}.")
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise errors.validation(

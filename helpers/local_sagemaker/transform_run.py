@@ -226,7 +226,7 @@ class _Run:
         Raises:
             JobError: the model's process is gone.
         """
-        asking = invocations.ask_pipeline(worker.containers, payload, self._headers, self._timeout)
+        asking = invocations.ask_pipeline(worker.containers, payload, self._headers, self._timeout, None)
         try:
             answer = self._on_loop(asking)
         except aiohttp.ClientConnectorError as error:

@@ -22,11 +22,11 @@ import aiohttp
 
 from helpers.local_sagemaker import containment, sandbox
 from helpers.local_sagemaker.logs import LONGEST_EVENT, LONGEST_TAIL, LogWriter
+from helpers.local_sagemaker.multi_model import LoadedModels, ModelSource
 
-BOOT = (
-    f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
-    "from runtimes import serve; sys.path.pop(0); serve.main()"
-)
+_IMPORT = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from runtimes import"
+BOOT = f"{_IMPORT} serve; sys.path.pop(0); serve.main()"
+MULTI_MODEL_BOOT = f"{_IMPORT} serve_models; sys.path.pop(0); serve_models.main()"
 CODE_FOLDERS = ("code", "model/code")
 STARTUP_SECONDS = 480  # until /ping must answer, when the variant does not say
 STOP_SECONDS = 3
@@ -60,6 +60,7 @@ class ContainerPlan:
         environment: the whole environment of the process.
         isolated: without a network.
         keepalive_seconds: how long an unused connection to it is kept.
+        models: where the models of a multi-model container come from, None for another one.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ContainerPlan:
     environment: dict[str, str]
     isolated: bool = False
     keepalive_seconds: float = 300
+    models: ModelSource | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Container:
         self.killed_for = ""
         self.starts = 0
         self.started: Future[None] = Future()
+        self.models = LoadedModels(self, plan.models, plan.ml_root) if plan.models else None
         self._plan, self._worker_plan = plan, worker
         self._last_lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen | None = None
@@ -200,6 +203,8 @@ class Container:
         if not self.started.done():
             self.started.set_exception(WorkerError("The worker was stopped before it served.", self.name))
         self.socket.unlink(missing_ok=True)
+        if self.models is not None:
+            self.models.clear()
         if self._reader is not None:
             self._reader.join(timeout=STOP_SECONDS)
         log.close()
@@ -275,6 +280,11 @@ class Worker:
     def is_stopped(self) -> bool:
         """Whether it was told to stop."""
         return self.containers[0].is_stopped
+
+    @property
+    def models(self) -> LoadedModels | None:
+        """The models of its multi-model container, None when it has no such container."""
+        return next((container.models for container in self.containers if container.models is not None), None)
 
     def container(self, hostname: str | None) -> Container:
         """The container of that name, which there must be; without one, the last: it gives the answer."""
@@ -364,6 +374,11 @@ def socket_folder(home: Path) -> Path:
 def command(python: Path, framework: str) -> tuple[str, ...]:
     """The command that serves a model with the inference toolkit."""
     return (str(python), "-c", BOOT, "--framework", framework, "--model-dir", f"{sandbox.ML}/model")
+
+
+def multi_model_command(python: Path, framework: str) -> tuple[str, ...]:
+    """The command that serves many models with the inference toolkit."""
+    return (str(python), "-c", MULTI_MODEL_BOOT, "--framework", framework)
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -92,7 +92,7 @@ def test_the_container_sees_the_clients_headers_and_the_client_the_containers(as
 @pytest.mark.parametrize(
     ("member", "message"),
     [
-        ({"TargetModel": "a.tar.gz"}, "is not valid here"),
+        ({"TargetModel": "a.tar.gz"}, "does not support target model header"),
         ({"TargetContainerHostname": "first"}, "does not support target container hostname header"),
         ({"InferenceComponentName": "c"}, "is not valid here"),
     ],

@@ -121,7 +121,10 @@ def test_an_error_names_its_container_and_log(sm, runtime, client, container, de
     while not {"this is b", "ValueError: b cannot go on"} <= set(told):
         assert time.monotonic() < deadline, told
         time.sleep(0.1)
-        events = logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
+        try:
+            events = logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            continue
         told = [event["message"] for event in events]
     assert "this is a" not in told
     assert f"from {hostnames[0]} with" in refused(runtime, endpoint, "raise a")["Error"]["Message"]
