@@ -50,8 +50,8 @@ def repeat(server: Server, alarm: dict, state: str, data: str) -> None:
         if alarms.is_scaling(action):
             try:
                 server.scaling.execute(action, alarm, state, json.loads(data)["recentDatapoints"], is_new=False)
-            except LookupError:
-                logger.info("alarm %s has the action %s, which does not exist", alarm["AlarmName"], action)
+            except LookupError:  # told in the history when the state changed
+                logger.debug("action %s of alarm %s does not exist", action, alarm["AlarmName"])
 
 
 def _values(server: Server, alarm: dict, change: dict) -> list[float]:

@@ -56,7 +56,7 @@ class AlarmWatch:
         wanted = self._wanted()
         # Before moto is told again what the metrics were; evaluation begins after it.
         server.recent_metrics.watch(wanted)
-        if wanted:
+        if wanted or server.store.list("CompositeAlarm"):
             self.changed()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alarm-watch")
         self._thread.start()
@@ -118,6 +118,13 @@ class AlarmWatch:
 
     def _evaluate(self, alarm: dict, end: int) -> str:
         """The state that an alarm is in after it."""
+        try:
+            return self._evaluated_state(alarm, end)
+        except Exception:
+            logger.exception("alarm %s was not evaluated", alarm["AlarmName"])
+            return alarm["StateValue"]
+
+    def _evaluated_state(self, alarm: dict, end: int) -> str:
         verdict = alarm_evaluation.evaluate(alarm, self.datapoints(alarm, end), time.time())
         if verdict is None:
             return alarm["StateValue"]
@@ -184,9 +191,10 @@ class AlarmWatch:
 
     def _watch_metrics(self) -> None:
         """Runs in the thread of moto, so that nothing is counted twice or left out."""
-        recent = self._server.recent_metrics
-        if added := recent.watch(self._wanted()):
-            for metric, moment, unit, summary in cloudwatch.past_values(added):
+        recent, wanted, now = self._server.recent_metrics, self._wanted(), time.time()
+        if added := recent.watch(wanted):
+            since = {metric: now - wanted[metric] for metric in added}
+            for metric, moment, unit, summary in cloudwatch.past_values(since):
                 recent.add(metric, moment, unit, summary)
         self._caught_up.set()
         self._woken.set()

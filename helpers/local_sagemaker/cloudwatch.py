@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from helpers.local_sagemaker import alarms, arns, clock, errors, model, recent_metrics, tags
 from helpers.local_sagemaker.journal import Call
-from helpers.local_sagemaker.recent_metrics import Summary
+from helpers.local_sagemaker.recent_metrics import Key, Summary
 
 if TYPE_CHECKING:
-    from moto.cloudwatch.models import CloudWatchBackend, MetricDatumBase
+    from moto.cloudwatch.models import CloudWatchBackend, MetricAggregatedDatum, MetricDatumBase
     from moto.cloudwatch.responses import CloudWatchResponse
     from moto.core.responses import ActionResult
 
@@ -54,27 +55,27 @@ def install(server: Server) -> None:
     CloudWatchBackend.put_metric_data = put_metric_data
 
 
-def past_values(metrics: Iterable[recent_metrics.Key]) -> Iterator[tuple[recent_metrics.Key, float, str, Summary]]:
-    """What moto has kept of these metrics; runs in the thread of moto only."""
+def past_values(since: dict[Key, float]) -> Iterator[tuple[Key, float, str, Summary]]:
+    """What moto has kept of some metrics, of each since a moment; runs in the thread of moto only."""
     from moto.cloudwatch.models import MetricDatum, cloudwatch_backends
 
-    wanted = {metric[:2]: {} for metric in metrics}
-    for metric in metrics:
-        wanted[metric[:2]][metric[2]] = metric
+    names = {name for _, name, _ in since}
     for backend in cloudwatch_backends[arns.ACCOUNT].values():
         for datum in backend.metric_data:
-            metric = wanted.get((datum.namespace, datum.name), {}).get(_dimensions(datum))
-            if metric is None:
+            if datum.name not in names:
                 continue
-            if isinstance(datum, MetricDatum):
-                summary = _of_values([datum.value], [1])
-            else:
-                summary = Summary(datum.sample_count, datum.sum, datum.min, datum.max)
-            yield metric, _moment(datum.timestamp), datum.unit, summary
+            metric, moment = _key(datum), _moment(datum.timestamp)
+            if moment >= since.get(metric, math.inf):
+                is_value = isinstance(datum, MetricDatum)
+                yield metric, moment, datum.unit, _of_values([datum.value], [1]) if is_value else _of_set(datum)
 
 
-def _dimensions(datum: MetricDatumBase) -> frozenset[tuple[str, str]]:
-    return frozenset((dimension.name, dimension.value) for dimension in datum.dimensions)
+def _key(datum: MetricDatumBase) -> Key:
+    return datum.namespace, datum.name, frozenset((each.name, each.value) for each in datum.dimensions)
+
+
+def _of_set(datum: MetricAggregatedDatum) -> Summary:
+    return _of_statistics(datum.sample_count, datum.sum, datum.min, datum.max)
 
 
 def _moment(timestamp: datetime | None) -> float:
@@ -87,10 +88,13 @@ def _summary(datum: dict) -> Summary:
     if datum.get("Values"):
         return _of_values(datum["Values"], datum.get("Counts") or [1] * len(datum["Values"]))
     if statistics := datum.get("StatisticValues"):
-        count, total, least, most = (float(statistics[name]) for name in ("SampleCount", "Sum", "Minimum", "Maximum"))
-        # As in CloudWatch, a statistic set has no percentiles, unless all of its values are the same.
-        return Summary(count, total, least, most, [least] * int(count) if least == most else [])
+        return _of_statistics(*(float(statistics[name]) for name in ("SampleCount", "Sum", "Minimum", "Maximum")))
     return _of_values([float(datum.get("Value", 0))], [1])
+
+
+def _of_statistics(count: float, total: float, least: float, most: float) -> Summary:
+    # As in CloudWatch, a statistic set has no percentiles, unless all of its values are the same.
+    return Summary(count, total, least, most, [least] * int(count) if least == most else [])
 
 
 def _of_values(values: list[float], counts: list[float]) -> Summary:

@@ -99,7 +99,7 @@ class Expression:
 
     def _visit(self, node: ast.AST, known: Mapping[str, Value]) -> Value:
         if isinstance(node, ast.Constant):
-            return node.value
+            return float(node.value)
         if isinstance(node, ast.Name):
             return known[node.id]
         if isinstance(node, ast.List):

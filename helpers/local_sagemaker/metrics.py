@@ -31,7 +31,11 @@ PER_REQUEST = frozenset(
 )
 
 # AWS reports a zero for a variant that can be scaled and has no traffic.
-ZERO_WHEN_IDLE = ("InvocationsPerInstance", "ConcurrentRequestsPerModel")
+ZERO_WHEN_IDLE = (
+    "InvocationsPerInstance",
+    "ConcurrentRequestsPerModel",
+    "ServerlessProvisionedConcurrencyUtilization",
+)
 
 
 def is_per_request(metric: Key) -> bool:

@@ -161,8 +161,8 @@ def zero_since(store: Store, metric: Key) -> float:
         return math.inf
     of = dict(dimensions)
     resource = f"endpoint/{of.get('EndpointName')}/variant/{of.get('VariantName')}"
-    target = store.get(KIND, f"sagemaker:variant:DesiredInstanceCount {resource}")
-    return target["CreationTime"] if target else math.inf
+    targets = (store.get(KIND, f"{dimension} {resource}") for dimension in DIMENSIONS)
+    return min((target["CreationTime"] for target in targets if target), default=math.inf)
 
 
 def check_identity(request: dict) -> None:

@@ -70,6 +70,8 @@ class Scaling:
         if policy is None:
             raise LookupError(f"The scaling policy {action} does not exist.")
         with self._lock:
+            self._follow_up()  # a cooldown may have to begin before it is looked at
+            policy = self._store.get(POLICY_KIND, scalable_targets.policy_key(policy)) or policy
             target = self._store.get(KIND, scalable_targets.key(policy))
             now = scalable_targets.capacity(self._server, target) if target else None
             if now is None:
@@ -86,7 +88,7 @@ class Scaling:
             word = "In" if bounded < now else "Out"
             if target["SuspendedState"][f"DynamicScaling{word}Suspended"]:
                 return
-            if self._scale(target, bounded, cause):
+            if self._scale(target, bounded, cause, policy):
                 self._begin_cooldown(policy, now, bounded)
 
     def _wanted(self, policy: dict, alarm: dict, now: int, values: list[float]) -> int | None:
@@ -141,28 +143,36 @@ class Scaling:
         return wanted
 
     def _begin_cooldown(self, policy: dict, before: int, after: int) -> None:
+        """Also after a failure, so that it is not tried again at once."""
         member = "_LastIn" if after < before else "_LastOut"
         changes = {member: {"Time": time.time(), "From": before, "To": after}}
         if after > before:
             changes["_LastIn"] = None  # a scale-out ends the cooldown of a scale-in
         self._store.update(POLICY_KIND, scalable_targets.policy_key(policy), **changes)
 
-    def _scale(self, target: dict, number: int, cause: str) -> bool:
+    def _is_settled(self, target: dict) -> bool:
+        found = scalable_targets.summary(self._server, target)
+        return found is not None and found["EndpointStatus"] in _SETTLED
+
+    def _scale(self, target: dict, number: int, cause: str, policy: dict | None = None) -> bool:
         """Begins to change a capacity; False when the endpoint cannot be changed now."""
         words = DIMENSIONS[target["ScalableDimension"]].words
         doing = f"Setting desired {words} to {number}."
-        found = scalable_targets.summary(self._server, target)
-        if found is None or found["EndpointStatus"] not in _SETTLED:
+        if not self._is_settled(target):
             return False
         try:
             scalable_targets.set_capacity(self._server, target, number)
         except errors.AwsError as error:
+            if not self._is_settled(target):
+                return False
             logger.warning("%s is not scaled: %s", target["ResourceId"], error)
             message = f"Failed to set desired {words} to {number}. Reason: {error.message}"
             scaling_activities.add(self._store, target, doing, cause, "Failed", StatusMessage=message)
             return True
         message = f"Successfully set desired {words} to {number}. Waiting for change to be fulfilled by sagemaker."
         members = {"StatusMessage": message, "_Number": number}
+        if policy is not None:
+            members["_Policy"] = scalable_targets.policy_key(policy)
         scaling_activities.add(self._store, target, doing, cause, "InProgress", **members)
         self.wake()
         return True
@@ -263,8 +273,18 @@ class Scaling:
                 end = "Successful", f"{done} Change successfully fulfilled by sagemaker."
             else:
                 end = "Unfulfilled", f"{done} The change was not fulfilled by sagemaker."
-            scaling_activities.end(self._store, activity, *end)
+            with self._store.transaction():
+                scaling_activities.end(self._store, activity, *end)
+                self._restart_cooldown(activity)
         return wait
+
+    def _restart_cooldown(self, activity: dict) -> None:
+        """A cooldown counts from when a change is made: until then metrics know nothing of it."""
+        policy = self._store.get(POLICY_KIND, activity.get("_Policy", ""))
+        for member in ("_LastOut", "_LastIn"):
+            if policy and policy.get(member, {}).get("To") == activity["_Number"]:
+                last = policy[member] | {"Time": time.time()}
+                self._store.update(POLICY_KIND, activity["_Policy"], **{member: last})
 
 
 _BOUNDS = {"min": "MinCapacity", "max": "MaxCapacity"}
