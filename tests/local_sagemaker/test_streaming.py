@@ -61,16 +61,46 @@ def transform_fn(model, data, content_type, accept):
     return (word for word in data.split()), "text/words"
 """
 
+# A user's own container: HTTP's chunks are all that it knows of streaming.
+SERVE = """#!/usr/bin/env python3
+import http.server, json, os, time
+from pathlib import Path
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self):
+        order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/numbers")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number in range(3):
+            while number and not Path(order["after"]).exists():
+                time.sleep(0.01)
+            self.wfile.write(b"2\\r\\n%d\\n\\r\\n" % number)
+        self.wfile.write(b"0\\r\\n\\r\\n")
+
+port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
+http.server.ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
+"""
+
 
 @pytest.fixture(scope="module")
 def endpoint(sm, s3, bucket):
-    """Variants that stream from each of the handler functions, and one that answers in one piece."""
+    """Variants that stream, from each handler function and from a user's own container, and one that does not."""
     scripts = {"counting": COUNTING, "pieces": BY_PIECE, "words": BY_TRANSFORM, "plain": deployed.OBEDIENT}
     for name, script in scripts.items():
         files = {"code/inference.py": script, "name.txt": name}
         environment = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2"}
         deployed.create_model(sm, s3, bucket, f"stream-{name}", files, environment=environment)
-    deployed.create_endpoint(sm, "stream", [deployed.variant(f"stream-{name}", name) for name in scripts])
+    deployed.create_model(sm, s3, bucket, "stream-own", {"code/serve": SERVE}, image="local/mine")
+    deployed.create_endpoint(sm, "stream", [deployed.variant(f"stream-{name}", name) for name in (*scripts, "own")])
     yield "stream"
     sm.delete_endpoint(EndpointName="stream")
 
@@ -95,9 +125,10 @@ def parts(response: dict) -> list[bytes]:
     return [event["PayloadPart"]["Bytes"] for event in response["Body"]]
 
 
-def test_the_client_has_the_first_part_while_the_model_still_waits_for_the_client(ask, tmp_path):
+@pytest.mark.parametrize("variant", ["counting", "own"])
+def test_the_client_has_the_first_part_while_the_model_still_waits_for_the_client(ask, tmp_path, variant):
     acknowledged = tmp_path / "acknowledged"
-    events = iter(ask("counting", {"after": str(acknowledged)})["Body"])
+    events = iter(ask(variant, {"after": str(acknowledged)})["Body"])
     assert next(events) == {"PayloadPart": {"Bytes": b"0\n"}}
     acknowledged.touch()
     assert b"".join(event["PayloadPart"]["Bytes"] for event in events) == b"1\n2\n"
