@@ -30,6 +30,7 @@ from helpers.local_sagemaker import (
     endpoint_configs,
     endpoints,
     errors,
+    fleet,
     instance_metrics,
     invoke,
     job_runner,
@@ -89,7 +90,7 @@ _WITH_LIFE_CYCLE = (
     memory_limits,
     serverless,
     async_inference,
-    endpoints,
+    fleet,
     instance_metrics,
     async_metrics,
     scaling,
@@ -114,7 +115,7 @@ class Server:
     recent_metrics: recent_metrics.RecentMetrics
     scaling: scaling.Scaling
     jobs: job_runner.JobRunner
-    fleet: endpoints.Fleet
+    fleet: fleet.Fleet
     async_inference: async_inference.AsyncInference
     async_metrics: async_metrics.AsyncMetrics
     invocation_metrics: metrics.InvocationMetrics

@@ -97,7 +97,7 @@ class _Dispatcher:
     async def _run(self) -> None:
         while True:
             self._changed.clear()
-            deployment = self._server.fleet.serving.get(self._endpoint)
+            deployment = self._server.fleet.answering(self._endpoint)
             free = self._free_instance(deployment)
             request = await self._next(only_expired=free is None) if deployment is not None else None
             if request is not None and request.has_expired:

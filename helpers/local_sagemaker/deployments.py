@@ -92,12 +92,20 @@ class Variant:
         Raises:
             DeploymentError: one of them does not serve; all of them are stopped.
         """
+        self.require_started(added)
+        self.workers = [*self.workers, *added]
+
+    def require_started(self, added: list[Worker]) -> None:
+        """Waits until workers serve.
+
+        Raises:
+            DeploymentError: one of them does not; all of them are stopped.
+        """
         wait([worker.started for worker in added])
         for worker in added:
             if error := worker.started.exception():
                 _stop(added)
                 raise DeploymentError(self.not_serving(error)) from error
-        self.workers = [*self.workers, *added]
 
     def shrink(self, count: int) -> list[Worker]:
         """Takes the youngest workers out of service until `count` are left, and returns them still running."""
@@ -157,13 +165,7 @@ class Deployment:
         Raises:
             DeploymentError: a variant's workers do not; all are stopped.
         """
-        begun = [(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self.all_variants]
-        try:
-            for variant, added in begun:
-                variant.admit(added)
-        except DeploymentError:
-            _stop([worker for _, added in begun for worker in added])
-            raise
+        admit([(variant, variant.begin(variant.spec["InstanceCount"])) for variant in self.all_variants])
 
     def stop(self) -> list[Worker]:
         """Stops all workers at once."""
@@ -184,10 +186,25 @@ def _model_server_timeout(environment: dict[str, str]) -> float:
         return INVOCATION_SECONDS
 
 
+def admit(begun: list[tuple[Variant, list[Worker]]]) -> None:
+    """Lets workers that variants have begun take traffic, as soon as all of them serve.
+
+    Raises:
+        DeploymentError: one of them does not; all of them are stopped, and none has taken traffic.
+    """
+    try:
+        for variant, added in begun:
+            variant.require_started(added)
+    except DeploymentError:
+        _stop([worker for _, added in begun for worker in added])
+        raise
+    for variant, added in begun:
+        variant.admit(added)
+
+
 def drain(retired: list[Worker]) -> None:
     """Waits until workers out of service have answered what they began, then stops them."""
     deadline = time.monotonic() + DRAIN_SECONDS
-    time.sleep(workers.PING_SECONDS)  # an invocation may have chosen its worker in this moment
     while any(worker.in_flight for worker in retired) and time.monotonic() < deadline:
         time.sleep(workers.PING_SECONDS)
     _stop(retired)

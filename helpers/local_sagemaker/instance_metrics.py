@@ -95,9 +95,7 @@ class InstanceMetrics:
         return min(minute, SAMPLE_SECONDS) if self._server.recent_metrics.watches(NAMESPACE) else SAMPLE_SECONDS
 
     def _send(self) -> None:
-        variants = [
-            variant for serving in list(self._server.fleet.serving.values()) for variant in serving.all_variants
-        ]
+        variants = [variant for deployment in self._server.fleet.in_service() for variant in deployment.all_variants]
         running = [container for variant in variants for worker in variant.workers for container in worker.containers]
         self._trees.forget_all_but({container.pid for container in running if container.pid})
         now = time.time()

@@ -133,7 +133,7 @@ async def choose(
             ready before the deadline, or a serverless variant has no room.
     """
     while True:
-        if deployment := server.fleet.serving.get(endpoint):
+        if deployment := server.fleet.answering(endpoint, target):
             if deployment.async_config is not None:
                 raise InvocationError(
                     "ValidationError",

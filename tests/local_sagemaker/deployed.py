@@ -103,6 +103,7 @@ def await_status(sm: BaseClient, name: str, status: str) -> dict:
     while (endpoint := sm.describe_endpoint(EndpointName=name))["EndpointStatus"] in (
         "Creating",
         "Updating",
+        "RollingBack",
         "Deleting",
     ):
         time.sleep(0.05)

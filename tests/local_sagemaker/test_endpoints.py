@@ -199,7 +199,7 @@ def test_an_update_serves_the_old_fleet_until_the_switch_and_fails_no_request(sm
             except Exception as error:
                 failures.append(error)
 
-    clients = [threading.Thread(target=client_loop) for _ in range(4)]
+    clients = [threading.Thread(target=client_loop, daemon=True) for _ in range(4)]
     for client in clients:
         client.start()
     sm.update_endpoint(EndpointName=name, EndpointConfigName=other)
