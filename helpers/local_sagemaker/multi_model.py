@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
+from botocore.exceptions import BotoCoreError
 
 from helpers.local_sagemaker import rewriting, sandbox, staging
 from helpers.local_sagemaker.errors import InvocationError
@@ -178,8 +180,11 @@ class LoadedModels:
 
     async def _has(self, model: _Model) -> bool:
         """Whether the container has a model: if so, a 404 is the model's own answer."""
-        async with self._container.session.get(f"{ROOT}/models/{model.name}") as answer:
-            return answer.status == 200
+        try:
+            async with self._container.session.get(f"{ROOT}/models/{model.name}") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
     def _end_loading(self, model: _Model, loading: asyncio.Task) -> None:
         model.loading = None
@@ -196,9 +201,9 @@ class LoadedModels:
         async with model.changing:
             if model.size is None:
                 began = time.perf_counter()
-                model.size = await asyncio.to_thread(self._download, model)
+                model.size = await self._downloaded(model)
                 add_metrics("Microseconds", ModelDownloadingTime=(time.perf_counter() - began) * 1e6)
-                self._make_room_on_disk()
+                self._make_room_on_disk(DISK_BYTES)
             url = sandbox.as_seen(f"{sandbox.ML}/models/{model.name}/model", self._ml_root)
             order = json.dumps({"model_name": model.name, "url": url}).encode()
             headers = {"Content-Type": "application/json", TARGET_MODEL: model.target}
@@ -274,6 +279,24 @@ class LoadedModels:
             if not model.loaded:
                 self._delete(model)
 
+    async def _downloaded(self, model: _Model) -> int:
+        """Brings a model to disk, if need be in the place of others; its size.
+
+        Raises:
+            NoSuchModelError: its archive is missing, or is none.
+            InvocationError: there is no room on disk, or S3 does not answer.
+        """
+        try:
+            try:
+                return await asyncio.to_thread(self._download, model)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                self._make_room_on_disk(0)
+                return await asyncio.to_thread(self._download, model)
+        except (OSError, BotoCoreError) as error:
+            raise InvocationError("InternalFailure", f"Model {model.target} cannot be stored: {error}", 500) from error
+
     def _download(self, model: _Model) -> int:
         """Brings a model to disk; its size.
 
@@ -299,9 +322,9 @@ class LoadedModels:
         part.rename(model.folder)
         return sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
 
-    def _make_room_on_disk(self) -> None:
-        """Deletes the least recently used models that are not loaded while those on disk are too large together."""
-        too_much = sum(model.size or 0 for model in self._models.values()) - DISK_BYTES
+    def _make_room_on_disk(self, limit: int) -> None:
+        """Deletes the least recently used models that are not loaded while all have more than `limit` bytes on disk."""
+        too_much = sum(model.size or 0 for model in self._models.values()) - limit
         for model in list(self._models.values()):
             if too_much > 0 and not model.loaded and not model.users and not model.changing.locked():
                 too_much -= model.size or 0

@@ -95,8 +95,9 @@ class _Run:
                 worker.started.result()
             except WorkerError as error:
                 self._continue()
+                who = "The model" if error.container == model_data.PRIMARY else f"The model's {error.container}"
                 raise JobError(
-                    "AlgorithmError: See job logs for more information. The model did not pass the ping health check: "
+                    f"AlgorithmError: See job logs for more information. {who} did not pass the ping health check: "
                     f"{last_error(str(error).splitlines())}"
                 ) from error
 

@@ -1,5 +1,6 @@
 """Multi-model endpoints: models are loaded when they are asked for, and unloaded for others, on a real server."""
 
+import io
 import json
 import os
 import signal
@@ -358,6 +359,43 @@ def test_built_in_xgboost_serves_many_models(models):
         )
         got = [float(score) for score in answer["Body"].read().decode().split(",")]
         np.testing.assert_allclose(got, scores, rtol=1e-5)
+
+
+def test_torchscript_models_are_served_without_a_script(models):
+    import torch
+
+    for factor in (2.0, 3.0):
+        layer = torch.nn.Linear(2, 1, bias=False)
+        torch.nn.init.constant_(layer.weight, factor)
+        packed = io.BytesIO()
+        with pytest.deprecated_call():  # PyTorch's containers still serve TorchScript by default
+            torch.jit.save(torch.jit.script(layer), packed)
+        archive = deployed.archive({"model.pt": packed.getvalue()})
+        models.s3.put_object(Bucket=models.bucket, Key=f"{models.name}/{factor}.tar.gz", Body=archive)
+    models.deploy(Image=f"{deployed.REGISTRY}/pytorch-inference:2.3-cpu-py311")
+    for factor in (2.0, 3.0):
+        answer = models.runtime.invoke_endpoint(
+            EndpointName=models.name, TargetModel=f"{factor}.tar.gz", Body=b"[[1, 2]]", ContentType="application/json"
+        )
+        assert json.loads(answer["Body"].read()) == [[3 * factor]]
+
+
+def test_models_that_share_a_script_in_s3_are_served_by_it(models):
+    script = """
+from pathlib import Path
+def model_fn(model_dir): return Path(model_dir, "name.txt").read_text()
+def transform_fn(model, data, content_type, accept): return f"shared {model}"
+"""
+    source = f"{models.name}-source/sourcedir.tar.gz"
+    models.s3.put_object(Bucket=models.bucket, Key=source, Body=deployed.archive({"entry.py": script}))
+    for name in "ab":
+        archive = deployed.archive({"name.txt": name})
+        models.s3.put_object(Bucket=models.bucket, Key=f"{models.name}/{name}.tar.gz", Body=archive)
+    submitted = {"SAGEMAKER_PROGRAM": "entry.py", "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{models.bucket}/{source}"}
+    models.deploy(submitted)
+    for name in "ab":
+        answer = models.runtime.invoke_endpoint(EndpointName=models.name, TargetModel=f"{name}.tar.gz", Body=b"x")
+        assert answer["Body"].read().decode() == f"shared {name}"
 
 
 def test_a_multi_model_container_serves_inside_a_pipeline(models):

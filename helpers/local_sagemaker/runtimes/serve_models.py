@@ -37,6 +37,7 @@ IMPORTED_FIRST = {
     "huggingface": ("numpy", "torch", "transformers"),
 }
 MEMORY_MB = "LOCAL_SAGEMAKER_MODEL_MEMORY_MB"  # of all models together; more is answered with 507
+FIRST_SECONDS = 5.0  # while the first model loads, the others wait so long to learn what one may need
 MAX_BODY = 100 * 1024 * 1024
 FRAME = struct.Struct("!IQ")  # bytes of the JSON and of the body behind it
 
@@ -106,6 +107,7 @@ class Models:
         self._models: dict[str, Model] = {}
         self._sizes: dict[str, int] = {}  # of the models that were loaded before
         self._admission = asyncio.Lock()
+        self._loading: set[asyncio.Task] = set()
 
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Takes the connection of a process that was ordered; its first line says who it is."""
@@ -121,13 +123,18 @@ class Models:
         async with self._admission:
             if name in self._models:
                 return _refusal(409, f"Model {name} is already loaded.")
+            if not self._sizes and self._loading:
+                await asyncio.wait(self._loading, timeout=FIRST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             expected = self._expected_size(name)
             if self._models and await self._used() + expected > self._limit:
                 return self._insufficient(name)
             model = self._models[name] = Model(url, expected)
         self._orders.write(json.dumps({"name": name, "model_dir": url}).encode() + b"\n")
         self._orders.flush()
-        refusal = await self._refusal_of(name, model)
+        loading = asyncio.create_task(self._refusal_of(name, model))
+        self._loading.add(loading)
+        loading.add_done_callback(self._loading.discard)
+        refusal = await loading
         if refusal is not None:
             del self._models[name]
             return refusal
@@ -183,7 +190,7 @@ class Models:
         model.loaded = False
         async with model.turn:
             await model.end()
-        del self._models[name]
+        self._models.pop(name, None)
         return web.json_response({"status": f"Model {name} is unloaded."})
 
     async def invoke(self, request: web.Request) -> web.Response:
@@ -195,12 +202,20 @@ class Models:
         body = await request.read()
         try:
             async with model.turn:
-                answer, content = await model.ask({"headers": list(request.headers.items())}, body)
+                if self._models.get(name) is not model:  # its process ended with the request before
+                    return _not_found(name)
+                answer, content = await self._ask(name, model, {"headers": list(request.headers.items())}, body)
         except (asyncio.IncompleteReadError, ConnectionError):
-            self._models.pop(name, None)
             return _refusal(500, f"The process of model {name} ended before it answered.")
         headers = {"Content-Type": answer["content_type"], **answer["headers"]}
         return web.Response(body=content, status=answer["status"], headers=headers)
+
+    async def _ask(self, name: str, model: Model, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        try:
+            return await model.ask(head, body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            del self._models[name]
+            raise
 
 
 def _described(name: str, model: Model) -> dict[str, str]:
@@ -220,8 +235,12 @@ def _frame(head: dict[str, Any], body: bytes) -> bytes:
     return FRAME.pack(len(packed), len(body)) + packed + body
 
 
-async def _serve(models: Models, socket_path: Path, models_path: Path) -> None:
-    """Serves until the process ends; the socket appears when it answers."""
+async def _serve(models: Models, socket_path: Path, models_path: Path, lifeline: int) -> None:
+    """Serves until the process ends; the socket appears when it answers.
+
+    The process ends with the one that forks the models, whose end of the lifeline closes.
+    """
+    asyncio.get_running_loop().add_reader(lifeline, os._exit, 70)
 
     async def ping(_: web.Request) -> web.Response:
         return web.Response()
@@ -242,11 +261,12 @@ async def _serve(models: Models, socket_path: Path, models_path: Path) -> None:
     await asyncio.Event().wait()
 
 
-def fork_models(orders: BinaryIO, models_path: Path, framework: str) -> None:
+def fork_models(orders: BinaryIO, lifeline: int, models_path: Path, framework: str) -> None:
     """Forks a process for each line of orders, until they end.
 
     Args:
         orders: lines of JSON with `name` and `model_dir`.
+        lifeline: what this process alone keeps open.
         models_path: the socket on which the processes report.
         framework: name of the local runtime.
     """
@@ -263,6 +283,7 @@ def fork_models(orders: BinaryIO, models_path: Path, framework: str) -> None:
                 connection.sendall(_frame({"error": f"No process for the model can be had: {error}"}, b""))
             continue
         if child == 0:
+            os.close(lifeline)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _run_model(models_path, order["name"], order["model_dir"], framework)
 
@@ -320,13 +341,16 @@ def main() -> None:
     parser.add_argument("--framework", required=True, help="name of the local runtime")
     options = parser.parse_args()
     models_path = options.socket.with_suffix(".models")
-    read_end, write_end = os.pipe()
+    orders, lifeline = os.pipe(), os.pipe()  # the ends to read from, and to write to
     if os.fork() == 0:
-        os.close(write_end)
+        os.close(orders[1])
+        os.close(lifeline[0])
         try:
-            fork_models(os.fdopen(read_end, "rb"), models_path, options.framework)
+            fork_models(os.fdopen(orders[0], "rb"), lifeline[1], models_path, options.framework)
         finally:
             os._exit(70)
-    os.close(read_end)
+    os.close(orders[0])
+    os.close(lifeline[1])
     limit = float(os.environ.get(MEMORY_MB, "inf")) * 2**20
-    asyncio.run(_serve(Models(os.fdopen(write_end, "wb"), limit), options.socket, models_path))
+    models = Models(os.fdopen(orders[1], "wb"), limit)
+    asyncio.run(_serve(models, options.socket, models_path, lifeline[0]))
