@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 THREADS = 8
+MAX_UNDER_WAY = 200  # of an endpoint, whatever it declares: each takes a connection and two open files
 RETRY_SECONDS = 1.0  # after a failure of our own
 LOOK_SECONDS = 0.2  # how often a queue that waits looks for an instance, and for requests that expire
 
@@ -144,7 +145,7 @@ class _Dispatcher:
 
     def _free_instance(self, deployment: Deployment | None) -> tuple[Variant, Worker] | None:
         """The ready instance with the fewest requests, None when each has as many as it may have."""
-        if deployment is None:
+        if deployment is None or len(self._begun) >= MAX_UNDER_WAY:
             return None
         limit = async_configs.concurrency(deployment.async_config or {})
         variant = deployment.pick()

@@ -12,6 +12,11 @@ from botocore.exceptions import ClientError
 
 from helpers.local_sagemaker import async_configs
 
+SERVERLESS = {
+    "VariantName": "AllTraffic",
+    "ModelName": "async-model",
+    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1},
+}
 REFUSED = "are not supported when specifying an AsyncInferenceConfig."
 
 
@@ -29,6 +34,12 @@ def topics(client):
 @pytest.fixture(scope="module")
 def model(sm, s3, bucket):
     return deployed.create_model(sm, s3, bucket, "async-model")
+
+
+@pytest.fixture(scope="module")
+def multi_model(sm, bucket, role_arn):
+    container = {"Image": deployed.SKLEARN, "Mode": "MultiModel", "ModelDataUrl": f"s3://{bucket}/models/"}
+    sm.create_model(ModelName="async-multi-model", ExecutionRoleArn=role_arn, Containers=[container])
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +230,11 @@ def test_each_kind_of_endpoint_takes_its_own_invocations(sm, runtime, endpoint, 
             {"ProductionVariants": [deployed.variant("async-model", name) for name in ("a", "b")]},
             f"Multiple production variants {REFUSED}",
         ),
+        (
+            {"ProductionVariants": [SERVERLESS]},
+            f"Serverless variants {REFUSED}",
+        ),
+        ({"ProductionVariants": [deployed.variant("async-multi-model")]}, f"Multi-model endpoints {REFUSED}"),
         ({"S3OutputPath": "https://example.com/out"}, r"OutputConfig\.S3OutputPath: The S3 URI is not valid"),
         (
             {"NotificationConfig": {"IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC"]}},
@@ -226,13 +242,35 @@ def test_each_kind_of_endpoint_takes_its_own_invocations(sm, runtime, endpoint, 
         ),
     ],
 )
-def test_a_config_that_cannot_be_asynchronous_is_refused(sm, bucket, model, members, words):
-    output = {name: members.pop(name) for name in ("S3OutputPath", "NotificationConfig") if name in members}
+def test_a_config_that_cannot_be_asynchronous_is_refused(sm, bucket, model, multi_model, members, words):
+    output = {name: members[name] for name in ("S3OutputPath", "NotificationConfig") if name in members}
+    members = {name: member for name, member in members.items() if name not in output}
     request = {"ProductionVariants": [deployed.variant(model)]} | members
     with pytest.raises(ClientError, match=words):
         sm.create_endpoint_config(
             EndpointConfigName="async-refused", AsyncInferenceConfig=asynchronous.config(bucket, **output), **request
         )
+
+
+def test_outputs_are_encrypted_with_the_key_that_the_config_names(sm, runtime, bucket, outcomes, model, unique):
+    name, key = unique("encrypted"), "arn:aws:kms:us-east-1:111122223333:key/1234abcd"
+    asynchronous.create_endpoint(sm, name, asynchronous.config(bucket, KmsKeyId=key), model)
+    accepted = runtime.invoke_endpoint_async(EndpointName=name, Body=b"{}", ContentType="application/json")
+    answer = outcomes.wait(accepted["OutputLocation"])
+    assert (answer["ServerSideEncryption"], answer["SSEKMSKeyId"]) == ("aws:kms", key)
+    sm.delete_endpoint(EndpointName=name)
+
+
+def test_an_endpoint_without_paths_answers_by_its_topics_alone(sm, runtime, topics, model, unique):
+    name = unique("topics-only")
+    notification = {"SuccessTopic": topics[0].arn, "IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC"]}
+    asynchronous.create_endpoint(sm, name, {"OutputConfig": {"NotificationConfig": notification}}, model)
+    accepted = runtime.invoke_endpoint_async(EndpointName=name, Body=b'{"n": 1}', ContentType="application/json")
+    assert accepted.keys() == {"InferenceId", "ResponseMetadata"}
+    heard = topics[0].message()
+    assert heard["responseParameters"] == {"contentType": "application/json"}
+    assert json.loads(base64.b64decode(heard["responseBody"]["content"]))["order"] == {"n": 1}
+    sm.delete_endpoint(EndpointName=name)
 
 
 def test_requests_are_processed_in_their_order_one_at_a_time_unless_declared(sm, s3, runtime, bucket, outcomes, unique):
