@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,16 +58,17 @@ class AsyncMetrics:
                 logger.exception("metrics of asynchronous endpoints were lost")
 
     def _report(self) -> None:
-        serving = {
-            name: deployment for name, deployment in self._server.fleet.serving.items() if deployment.async_config
-        }
-        self._seen = {name: seen for name, seen in self._seen.items() if name in serving}
-        if not serving:
+        instances: Counter[str] = Counter()
+        for deployment in self._server.fleet.in_service():
+            if deployment.async_config:
+                instances[deployment.endpoint] += sum(len(variant.workers) for variant in deployment.all_variants)
+        self._seen = {name: seen for name, seen in self._seen.items() if name in instances}
+        if not instances:
             return
         backlog, now, data = self._server.async_inference.queue.backlog(), time.time(), []
-        for name, deployment in serving.items():
+        for name, count in instances.items():
             size, oldest = backlog.get(name, (0, now))
-            queue = _Queue(size, sum(len(variant.workers) for variant in deployment.all_variants))
+            queue = _Queue(size, count)
             if self._is_due(name, queue, now):
                 data += _data(name, queue, now - oldest, now)
         if data:

@@ -143,6 +143,8 @@ class Processing:
 
     async def _ask(self, worker: Worker, payload: Path, headers: dict[str, str]) -> tuple[int, str]:
         """Status and media type of the answer, whose body goes to the output file; the status is 0 without one."""
+        if worker.is_stopped:  # while the payload was fetched
+            raise PutBackError
         seconds = self._request.details.get("InvocationTimeoutSeconds", DEFAULT_TIMEOUT_SECONDS)
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
