@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import re
+import shutil
 import signal
 import threading
 import uuid
@@ -26,11 +27,13 @@ from helpers.local_sagemaker import (
     async_invoke,
     async_metrics,
     auto_scaling,
+    component_fleet,
     data_capture,
     endpoint_configs,
     endpoints,
     errors,
     fleet,
+    inference_components,
     instance_metrics,
     invoke,
     job_runner,
@@ -72,6 +75,7 @@ OPERATION_MODULES = (
     async_invoke,
     endpoint_configs,
     endpoints,
+    inference_components,
     invoke,
     models,
     processing,
@@ -90,6 +94,7 @@ _WITH_LIFE_CYCLE = (
     memory_limits,
     serverless,
     async_inference,
+    component_fleet,
     fleet,
     instance_metrics,
     async_metrics,
@@ -123,6 +128,7 @@ class Server:
     instance_metrics: instance_metrics.InstanceMetrics
     memory_watch: memory_limits.MemoryWatch
     scale_down: serverless.ScaleDown
+    components: component_fleet.ComponentFleet
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home
@@ -216,6 +222,7 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
     for module in reversed(_WITH_LIFE_CYCLE):
         await loop.run_in_executor(None, module.stop, server)
     await runner.cleanup()
+    shutil.rmtree(socket.parent, ignore_errors=True)
     server.threads.shutdown()
     server.store.close()
 

@@ -13,7 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import data_capture, errors, model_data, multi_model, serverless_configs, workers
+from helpers.local_sagemaker import (
+    component_hosts,
+    data_capture,
+    errors,
+    model_data,
+    multi_model,
+    serverless_configs,
+    workers,
+)
 from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.shadows import Shadow
@@ -58,6 +66,8 @@ class Variant:
         capture: Capture | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.log_group = log_group(endpoint)
+        self.component: str | None = None  # the inference component that it is, if it is one
         self.name: str = spec["VariantName"]
         self.weight: float = spec["Weight"]
         self.spec = spec
@@ -75,9 +85,18 @@ class Variant:
         ready = [worker for worker in self.workers if worker.ready]
         return min(ready, key=lambda worker: (worker.in_flight, worker.served)) if ready else None
 
+    def next_worker(self, strategy: str | None) -> Worker | None:
+        """The ready worker for the next invocation: any one by the strategy RANDOM, else the least busy."""
+        if strategy != "RANDOM":
+            return self.least_busy()
+        ready = [worker for worker in self.workers if worker.ready]
+        return random.choice(ready) if ready else None
+
     async def claim(self, headers: Mapping[str, str]) -> Worker | None:
         """A worker for an invocation with these headers, None when none is ready; `release` it."""
-        return multi_model.choose(self.workers, headers) if self.is_multi_model else self.least_busy()
+        if self.is_multi_model:
+            return multi_model.choose(self.workers, headers)
+        return self.next_worker(self.spec.get("Routing"))
 
     def release(self, worker: Worker, answered: bool) -> None:
         """Says that an invocation is over; there is nothing to do for a worker that others use too."""
@@ -143,6 +162,7 @@ class Deployment:
         self.variants = {variant.name: variant for variant in variants}
         self.shadow = Shadow(shadow) if shadow else None
         self.all_variants = [*variants, shadow] if shadow else variants
+        self.hosts_components = any(isinstance(variant, component_hosts.HostVariant) for variant in variants)
         self.max_body_bytes = min(variant.max_body_bytes for variant in variants)
         self._order = variants
         self.share_traffic()
@@ -223,7 +243,10 @@ def plan(server: Server, config: dict) -> dict:
     """
     return {
         "ConfigName": config["EndpointConfigName"],
-        "Variants": [_plan(server, v) for v in config["ProductionVariants"]],
+        "Variants": [
+            component_hosts.plan(v, config) if component_hosts.is_host(v) else _plan(server, v)
+            for v in config["ProductionVariants"]
+        ],
         "ShadowVariants": [_plan(server, v) for v in config.get("ShadowProductionVariants", [])],
         "DataCaptureConfig": config.get("DataCaptureConfig"),
         "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
@@ -243,6 +266,7 @@ def _plan(server: Server, variant: dict) -> dict:
         "InstanceType": variant.get("InstanceType"),
         "Model": model_data.served_model(server, variant["ModelName"]),
         "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
+        "Routing": variant.get("RoutingConfig", {}).get("RoutingStrategy"),
     }
     if "ServerlessConfig" in variant:
         serverless_configs.check_model(server.store.require("Model", variant["ModelName"]))
@@ -271,6 +295,8 @@ def deployment(server: Server, endpoint: str, endpoint_plan: dict, folder: Path)
 
 
 def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, folder: Path) -> Variant:
+    if component_hosts.is_host(spec):
+        return component_hosts.HostVariant(server, endpoint, spec)
     name = spec["VariantName"]
     try:
         containers = model_data.stage(server, spec["Model"], folder / name, spec["InstanceType"])
@@ -295,7 +321,7 @@ def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, fol
 
 def images(spec: dict) -> list[str]:
     """The images that a variant of a plan runs, in the order of its containers."""
-    return [container["Image"] for container in spec["Model"]["Containers"]]
+    return [container["Image"] for container in spec["Model"]["Containers"]] if "Model" in spec else []
 
 
 def failure_reason(reason: str, tail: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import async_configs, data_capture, errors, listing, serverless_configs
+from helpers.local_sagemaker import async_configs, component_hosts, data_capture, errors, listing, serverless_configs
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ _UNAVAILABLE_IN_VARIANT = (
     "InstancePools",
     "AcceleratorType",
     "EnableSSMAccess",
-    "ManagedInstanceScaling",
     "CapacityReservationConfig",
     "AcceleratorPartitionLayouts",
 )
@@ -38,9 +37,13 @@ def create_endpoint_config(server: Server, request: dict) -> dict:
     variants = [*request["ProductionVariants"], *shadows]
     if serverless_configs.is_serverless(variants):
         serverless_configs.check(server, request)
+    elif any(component_hosts.is_host(variant) for variant in request["ProductionVariants"]):
+        component_hosts.check(request)
     else:
         for variant in variants:
             _check_variant(server, variant)
+    for variant in variants:
+        component_hosts.check_routing(variant)
     names = [variant["VariantName"] for variant in variants]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise errors.validation(
@@ -85,6 +88,8 @@ def _check_variant(server: Server, variant: dict) -> None:
     for member in _REQUIRED_IN_VARIANT:
         if member not in variant:
             raise errors.validation(f"Production variant {name} must have {member}.")
+    if "ManagedInstanceScaling" in variant:
+        raise errors.validation("ManagedInstanceScaling is only supported for inference component endpoints.")
     server.store.require("Model", variant["ModelName"])
 
 

@@ -6,9 +6,11 @@ import secrets
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import (
+    component_hosts,
     deployment_configs,
     deployments,
     errors,
+    inference_components,
     listing,
     rollback_alarms,
     serverless_configs,
@@ -48,7 +50,7 @@ def create_endpoint(server: Server, request: dict) -> dict:
 
 @operation("DescribeEndpoint")
 def describe_endpoint(server: Server, request: dict) -> dict:
-    return server.store.require("Endpoint", request["EndpointName"])
+    return inference_components.with_instances(server, server.store.require("Endpoint", request["EndpointName"]))
 
 
 @operation("ListEndpoints")
@@ -64,6 +66,10 @@ def update_endpoint(server: Server, request: dict) -> dict:
         record = _require_updatable(server, name)
         config = server.store.require("EndpointConfig", request["EndpointConfigName"])
         plan = deployments.plan(server, config)
+        components = inference_components.hosted(server, name)
+        component_hosts.check_update(record["EndpointArn"], record[PLAN]["Variants"], plan["Variants"], components)
+        for spec in plan["Variants"]:
+            inference_components.require_room(server, record, spec)
         serverless_configs.check_conversion(record["EndpointArn"], record[PLAN]["Variants"], plan["Variants"])
         if request.get("RetainAllVariantProperties"):
             excluded = [entry["VariantPropertyType"] for entry in request.get("ExcludeRetainedVariantProperties", [])]
@@ -102,6 +108,7 @@ def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dic
             specs[variant]["Weight"] = desired.get("DesiredWeight", specs[variant]["Weight"])
             specs[variant]["InstanceCount"] = desired.get("DesiredInstanceCount", specs[variant]["InstanceCount"])
             _check_capacity(record, specs[variant])
+            inference_components.require_room(server, record, specs[variant])
         summaries = {
             kind: [variant_summaries.changing(summary, specs) for summary in record[kind]]
             for kind in VARIANTS
@@ -119,6 +126,7 @@ def delete_endpoint(server: Server, request: dict) -> None:
         record = server.store.require("Endpoint", name)
         if record["EndpointStatus"] not in ("InService", "Failed", "OutOfService", "UpdateRollbackFailed"):
             raise _in_progress(record)
+        inference_components.require_none(server, record)
         server.store.update("Endpoint", name, EndpointStatus="Deleting")
     server.fleet.begin(name, server.fleet.delete)
 

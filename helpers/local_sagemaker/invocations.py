@@ -18,6 +18,7 @@ CONTENT_TYPE, ACCEPT = "Content-Type", "Accept"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 TARGET_MODEL = "X-Amzn-SageMaker-Target-Model"
 TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
+INFERENCE_COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 
 
 class Answer(NamedTuple):

@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from helpers.local_sagemaker import invocations, workers
-from helpers.local_sagemaker.deployments import Deployment, Variant, log_group
+from helpers.local_sagemaker import component_hosts, invocations, workers
+from helpers.local_sagemaker.deployments import Deployment, Variant
 from helpers.local_sagemaker.errors import LONGEST_MESSAGE, InvocationError
-from helpers.local_sagemaker.invocations import CUSTOM_ATTRIBUTES, TARGET_CONTAINER, TARGET_MODEL, Answer
+from helpers.local_sagemaker.invocations import (
+    CUSTOM_ATTRIBUTES,
+    INFERENCE_COMPONENT,
+    TARGET_CONTAINER,
+    TARGET_MODEL,
+    Answer,
+)
 from helpers.local_sagemaker.operations import rest_operation
 from helpers.local_sagemaker.serverless import ColdStartError, ThrottledError
 
@@ -36,9 +42,9 @@ FORWARDED = (
     f"{PREFIX}Inference-Id",
     TARGET_CONTAINER,
     TARGET_MODEL,
+    INFERENCE_COMPONENT,
 )
 REFUSED = {
-    f"{PREFIX}Inference-Component": "it is for endpoints that host inference components",
     f"{PREFIX}Enable-Explanations": "it is for endpoints with a ClarifyExplainerConfig",
     f"{PREFIX}Session-Id": "it is for endpoints with a stateful model",
 }
@@ -72,7 +78,7 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     target = request.headers.get(f"{PREFIX}Target-Variant")
     variant, asked, answer = await _answered(server, endpoint, target, body, headers)
     record = server.invocation_metrics.record
-    record(endpoint, variant.name, answer.status, time.perf_counter() - asked, asked - began)
+    record(endpoint, variant.name, answer.status, time.perf_counter() - asked, asked - began, variant.component)
     if variant.direct:
         _add_container_metrics(variant, answer, asked - began)
     if answer.failed:
@@ -141,23 +147,27 @@ async def choose(
                     "asynchronous invocations, by InvokeEndpointAsync.",
                     400,
                 )
-            variant = _variant(deployment, endpoint, target)
-            if variant.direct or TARGET_CONTAINER in headers:
-                _check_target_container(variant, headers.get(TARGET_CONTAINER))
-            if variant.is_multi_model != (TARGET_MODEL in headers):
-                raise _target_model_error(variant)
-            try:
-                worker = await variant.claim(headers)
-            except ThrottledError:
-                raise InvocationError("ThrottlingException", None, 400) from None  # AWS sends no message here
-            except ColdStartError as error:
-                raise model_error(server, variant, error.worker.containers[0], 0, str(error)) from error
+            variant = _variant(server, deployment, endpoint, target, headers)
+            worker = await _claimed(server, variant, headers) if variant else None
             if worker:
                 return deployment, variant, worker
         if time.monotonic() > deadline:
             raise InvocationError("ServiceUnavailable", f"No instance of endpoint {endpoint} is ready; try again.", 503)
         await asyncio.sleep(workers.PING_SECONDS)
         require_endpoint(server, endpoint)
+
+
+async def _claimed(server: Server, variant: Variant, headers: Mapping[str, str]) -> Worker | None:
+    if variant.direct or TARGET_CONTAINER in headers:
+        _check_target_container(variant, headers.get(TARGET_CONTAINER))
+    if variant.is_multi_model != (TARGET_MODEL in headers):
+        raise _target_model_error(variant)
+    try:
+        return await variant.claim(headers)
+    except ThrottledError:
+        raise InvocationError("ThrottlingException", None, 400) from None  # AWS sends no message here
+    except ColdStartError as error:
+        raise model_error(server, variant, error.worker.containers[0], 0, str(error)) from error
 
 
 async def read_body(request: web.Request, longest: int = MAX_BODY_BYTES) -> bytes:
@@ -202,7 +212,12 @@ def forwarded_headers(request: web.Request) -> dict[str, str]:
     return forwarded
 
 
-def _variant(deployment: Deployment, endpoint: str, target: str | None) -> Variant:
+def _variant(
+    server: Server, deployment: Deployment, endpoint: str, target: str | None, headers: Mapping[str, str]
+) -> Variant | None:
+    """The variant or the inference component to ask, None for a component that is on its way back after a restart."""
+    if component := component_hosts.component_of(deployment.hosts_components, headers):
+        return server.components.find(endpoint, component)
     if target is None:
         return deployment.pick()
     if target not in deployment.variants:
@@ -237,7 +252,7 @@ def model_error(server: Server, variant: Variant, container: Container, status: 
     side = "client" if 400 <= status < 500 else "server"
     message = message[:LONGEST_MESSAGE]
     shown = message[: LONGEST_MESSAGE - 400]
-    group = log_group(variant.endpoint)
+    group = variant.log_group
     return InvocationError(
         "ModelError",
         f'Received {side} error ({status}) from {container.name} with message "{shown}". See '

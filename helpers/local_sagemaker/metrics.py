@@ -44,6 +44,7 @@ def is_per_request(metric: Key) -> bool:
     return namespace == NAMESPACE and name in PER_REQUEST
 
 
+_COMPONENT = ""  # in place of an endpoint: what comes instead of its variant is an inference component
 # The values of one variant in one second, by the metric's name and unit.
 _Samples = defaultdict[tuple[str, str], list[float]]
 
@@ -59,16 +60,34 @@ class InvocationMetrics:
         self._thread = threading.Thread(target=self._run, daemon=True, name="invocation-metrics")
         self._thread.start()
 
-    def record(self, endpoint: str, variant: str, status: int, model_seconds: float, overhead_seconds: float) -> None:
-        """Adds one invocation; status is what the model's container answered, 0 when it did not."""
-        failed = status >= 500 or status == 0
+    def record(
+        self,
+        endpoint: str,
+        variant: str,
+        status: int,
+        model_seconds: float,
+        overhead_seconds: float,
+        component: str | None = None,
+    ) -> None:
+        """Adds one invocation, of an inference component if one is named.
+
+        The status is what the model's container answered, 0 when it did not.
+        """
+        failed, second = status >= 500 or status == 0, int(time.time())
         with self._lock:
-            samples = self._samples[endpoint, variant, None, int(time.time())]
-            samples["Invocations", "None"].append(1.0)
-            samples["Invocation4XXErrors", "None"].append(float(400 <= status < 500))
-            samples["Invocation5XXErrors", "None"].append(float(failed))
-            samples["ModelLatency", "Microseconds"].append(model_seconds * 1e6)
-            samples["OverheadLatency", "Microseconds"].append(overhead_seconds * 1e6)
+            of_all = [self._samples[endpoint, variant, None, second]]
+            if component is not None:
+                of_all.append(self._samples[_COMPONENT, component, None, second])
+            for samples in of_all:
+                samples["Invocations", "None"].append(1.0)
+                samples["Invocation4XXErrors", "None"].append(float(400 <= status < 500))
+                samples["Invocation5XXErrors", "None"].append(float(failed))
+                samples["ModelLatency", "Microseconds"].append(model_seconds * 1e6)
+                samples["OverheadLatency", "Microseconds"].append(overhead_seconds * 1e6)
+
+    def add_of_component(self, component: str, unit: str, **values: float) -> None:
+        """Like `add`, for the metrics of an inference component."""
+        self.add(_COMPONENT, component, unit, **values)
 
     def add(self, endpoint: str, variant: str, unit: str, *, container: str | None = None, **values: float) -> None:
         """Adds a value to each of some metrics of a variant or a container, all of them in one unit of CloudWatch's."""
@@ -106,7 +125,7 @@ class InvocationMetrics:
             samples = {key: self._samples.pop(key) for key in taken}
         data = []
         for (endpoint, variant, container, its_second), recorded in samples.items():
-            if container is None and (invocations := recorded.get(("Invocations", "None"))):
+            if container is None and endpoint != _COMPONENT and (invocations := recorded.get(("Invocations", "None"))):
                 share = 1.0 / self._instances(endpoint, variant)
                 recorded["InvocationsPerInstance", "None"] = [share] * len(invocations)
             data += _data(endpoint, variant, container, its_second, recorded)
@@ -128,6 +147,8 @@ def _no_samples() -> _Samples:
 
 def _data(endpoint: str, variant: str, container: str | None, second: int, samples: _Samples) -> list[dict]:
     named = {"EndpointName": endpoint, "VariantName": variant, "ContainerName": container}
+    if endpoint == _COMPONENT:
+        named = {"InferenceComponentName": variant}
     dimensions = [{"Name": name, "Value": value} for name, value in named.items() if value is not None]
     return [
         {"MetricName": name, "Dimensions": dimensions, "Timestamp": second, "Unit": unit, **part}

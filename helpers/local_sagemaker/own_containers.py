@@ -78,5 +78,5 @@ def plan(server: Server, container: dict, ml_root: Path, environment: dict[str, 
 
 
 def server_socket(home: Path) -> Path:
-    """Where the server answers those who have a network of their own."""
-    return workers.socket_folder(home) / _SERVER_SOCKET
+    """Where the server answers those who have a network of their own; in a folder that holds nothing else."""
+    return workers.socket_folder(home / "server") / _SERVER_SOCKET

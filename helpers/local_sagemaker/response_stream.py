@@ -153,7 +153,8 @@ class _Exchange:
     def _record(self, status: int) -> None:
         model_seconds, overhead_seconds = time.perf_counter() - self._asked, self._asked - self._began
         record = self._server.invocation_metrics.record
-        record(self._variant.endpoint, self._variant.name, status, model_seconds, overhead_seconds)
+        name, component = self._variant.name, self._variant.component
+        record(self._variant.endpoint, name, status, model_seconds, overhead_seconds, component)
 
     def _add_metrics(self, unit: str, **values: float) -> None:
         self._server.invocation_metrics.add(self._variant.endpoint, self._variant.name, unit, **values)

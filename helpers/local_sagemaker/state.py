@@ -39,6 +39,7 @@ _RESOURCES = {
     "Model": ("model", "model"),
     "EndpointConfig": ("endpoint-config", "endpoint configuration"),
     "Endpoint": ("endpoint", "endpoint"),
+    "InferenceComponent": ("inference-component", "inference component"),
 }
 _JOBS = {
     "TrainingJob": ("training-job", "training job"),

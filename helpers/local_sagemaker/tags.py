@@ -71,6 +71,7 @@ _KINDS = {
     "model": "Model",
     "endpoint-config": "EndpointConfig",
     "endpoint": "Endpoint",
+    "inference-component": "InferenceComponent",
     "training-job": "TrainingJob",
     "processing-job": "ProcessingJob",
     "transform-job": "TransformJob",

@@ -19,6 +19,10 @@ def serving(spec: dict) -> dict:
     }
     if "ServerlessConfig" in spec:
         summary["CurrentServerlessConfig"] = spec["ServerlessConfig"]
+    if "ManagedInstanceScaling" in spec:
+        summary["ManagedInstanceScaling"] = spec["ManagedInstanceScaling"]
+    if spec.get("Routing"):
+        summary["RoutingConfig"] = {"RoutingStrategy": spec["Routing"]}
     return summary
 
 
@@ -77,11 +81,12 @@ def _pending(spec: dict, count: int) -> dict:
     }
 
 
-def _images(spec: dict) -> list[dict]:
+def _images(spec: dict) -> list[dict] | None:
+    """The images of a variant, None where it has no model of its own."""
     now = time.time()
     return [
         {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": now} for image in deployments.images(spec)
-    ]
+    ] or None
 
 
 def _status(status: str, message: str) -> dict:

@@ -1,0 +1,407 @@
+"""The copies of inference components: placed on the instances of their endpoints, started, replaced and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker import component_hosts, deployments, errors, model_data, workers
+from helpers.local_sagemaker.component_hosts import Placed
+from helpers.local_sagemaker.deployments import DeploymentError, Variant
+from helpers.local_sagemaker.errors import InvocationError
+from helpers.local_sagemaker.instance_types import Capacity
+from helpers.local_sagemaker.logs import LogWriter
+from helpers.local_sagemaker.workers import Worker, WorkerPlan
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+KIND = "InferenceComponent"
+PLAN, NEXT_PLAN = "_Plan", "_NextPlan"
+NO_CAPACITY = (
+    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
+    "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+)
+
+
+class Component(Variant):
+    """An inference component in service: like a variant, with copies for workers.
+
+    Args:
+        server: the server.
+        name: the component's.
+        endpoint: the one that hosts it.
+        plan: what it runs, see `inference_components`.
+        worker_plan: what each copy runs.
+    """
+
+    def __init__(self, server: Server, name: str, endpoint: str, plan: dict, worker_plan: WorkerPlan) -> None:
+        add_metrics = partial(server.invocation_metrics.add, endpoint, plan["VariantName"])
+        super().__init__(endpoint, plan, worker_plan, add_metrics)
+        self.component = name
+        self.log_group = log_group(name)
+        self.needs = Capacity(plan["Cpus"], plan["MemoryInMb"], plan["Accelerators"])
+        self.places: dict[Worker, int] = {}
+        self._server = server
+
+    async def claim(self) -> Worker | None:
+        """A copy for one invocation, None when none is ready.
+
+        Raises:
+            InvocationError: there is no copy at all.
+        """
+        if not self.workers:
+            self._server.invocation_metrics.add_of_component(self.component, "Count", NoCapacityInvocationFailures=1)
+            raise InvocationError("ValidationError", NO_CAPACITY, 400)
+        return self.next_worker(self._routing())
+
+    def _routing(self) -> str | None:
+        """How the variant that hosts the component distributes requests, now."""
+        deployment = self._server.fleet.serving.get(self.endpoint)
+        return deployment.variants[self.name].spec["Routing"] if deployment else None
+
+    def start(self, instance: int) -> Worker:
+        """Starts a copy on an instance; `admit` puts it into service."""
+        worker = Worker(self._worker_plan)
+        self.places[worker] = instance
+        if (most := self.spec.get("MaxMemoryInMb")) is not None:
+            for container in worker.containers:
+                self._server.memory_watch.add(container, most)
+        return worker
+
+    def leave(self, leaving: list[Worker]) -> None:
+        """Takes copies out of service and gives their places back."""
+        self.workers = [worker for worker in self.workers if worker not in leaving]
+        self.places = {worker: place for worker, place in self.places.items() if worker not in leaving}
+
+    def not_serving(self, error: BaseException) -> str:
+        """What is said when a copy does not come to serve; the error ends with the last lines of its log."""
+        return deployments.failure_reason(
+            f"The container of the inference component {self.component} did not pass the ping health check. Please "
+            f"check CloudWatch logs of the group {self.log_group}. ",
+            str(error),
+        )
+
+
+def log_group(component: str) -> str:
+    """The group of a component's logs; its streams are called `variant/instance`."""
+    return f"/aws/sagemaker/InferenceComponents/{component}"
+
+
+class ComponentFleet:
+    """The components in service, by endpoint and name; each change of one runs in a thread of its own."""
+
+    def __init__(self, server: Server) -> None:
+        self.serving: dict[str, dict[str, Component]] = {}
+        self.recovering: set[str] = set()
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self._locks: dict[str, threading.Lock] = {}
+        self._places = threading.Lock()
+        self._folder = server.home / "components"
+
+    def begin(self, name: str, change: Callable[[str], None]) -> None:
+        """Runs a change of a component in the background, after those that are under way."""
+        threading.Thread(target=self._run, args=(name, change), daemon=True, name=f"component-{name}").start()
+
+    def _run(self, name: str, change: Callable[[str], None]) -> None:
+        try:
+            with self._locks.setdefault(name, threading.Lock()):
+                change(name)
+        except Exception as error:
+            if self._stopping.is_set():
+                return
+            logger.exception("%s of inference component %s failed", change.__name__, name)
+            self._fail(name, f"The local SageMaker failed: {error!r}. See its log.")
+
+    def find(self, endpoint: str, name: str) -> Component | None:
+        """A component for an invocation, None while the server brings it back after a restart.
+
+        Raises:
+            InvocationError: there is no such component, or it has no copy yet.
+        """
+        component = self.serving.get(endpoint, {}).get(name)
+        if name in self.recovering and not (component and component.workers):
+            return None
+        if component:
+            return component
+        record = self._server.store.get(KIND, name)
+        if record is None or record["EndpointName"] != endpoint:
+            message = f"Inference Component {name} of endpoint {endpoint} of account {self._server.account} not found."
+            raise InvocationError("ValidationError", message, 400)
+        raise InvocationError("ValidationError", NO_CAPACITY, 400)
+
+    def create(self, name: str) -> None:
+        """Brings a component into service with all of its copies, or fails it."""
+        record = self._server.store.require(KIND, name)
+        try:
+            component = self._staged(record, record[PLAN])
+            self._grow(component, record["RuntimeConfig"]["DesiredCopyCount"], whole=True)
+        except DeploymentError as error:
+            if not self._stopping.is_set():
+                self._fail(name, str(error))
+            return
+        self._settle(name, component, record[PLAN])
+
+    def update(self, name: str) -> None:
+        """Replaces the copies batch by batch by those of the next plan; when one fails, the old ones come back."""
+        record = self._server.store.require(KIND, name)
+        old, plan = self.serving[record["EndpointName"]][name], record[NEXT_PLAN]
+        copies, config = list(old.workers), record.get("LastDeploymentConfig")
+        try:
+            new = self._staged(record, plan)
+            with self._places:
+                places = list(self._free_places(new, len(copies)))
+            if len(places) < len(copies):
+                raise _no_room(new, len(copies), len(places))
+            for batch in _batches(copies, config):
+                added = [new.start(places.pop()) for _ in batch]
+                new.admit(added)
+                old.workers = [*(worker for worker in old.workers if worker not in batch), *added]
+                self._end(batch)
+                self._bake(config)
+        except DeploymentError as error:
+            self._roll_back(name, old, copies, str(error))
+            return
+        self._settle(name, new, plan)
+        self.rescale(name)
+        shutil.rmtree(self._folder / name / record[PLAN]["Generation"], ignore_errors=True)
+
+    def _bake(self, config: dict | None) -> None:
+        """Waits after a batch, and looks whether one of the alarms says that it is a bad one.
+
+        Raises:
+            DeploymentError: an alarm is in the state ALARM.
+        """
+        if config is None:
+            return
+        self._stopping.wait(config["RollingUpdatePolicy"]["WaitIntervalInSeconds"] / self._server.speedup)
+        alarms = [alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
+        if not alarms:
+            return
+        found = self._server.client("cloudwatch").describe_alarms(AlarmNames=alarms, StateValue="ALARM")
+        if ringing := [alarm["AlarmName"] for alarm in found["MetricAlarms"]]:
+            raise DeploymentError(f"The update was rolled back because of the alarms: {', '.join(ringing)}.")
+
+    def _roll_back(self, name: str, old: Component, copies: list[Worker], reason: str) -> None:
+        """Brings back the copies of the plan before; those of the next one serve until they are there."""
+        if self._stopping.is_set():
+            return
+        replacing = [worker for worker in old.workers if worker not in copies]
+        gone = [worker for worker in copies if worker not in old.workers]
+        added = [old.start(old.places[worker]) for worker in gone]
+        old.admit(added)
+        old.leave([*replacing, *gone])
+        self._settle(name, old, self._server.store.require(KIND, name)[PLAN], reason)
+        self._end(replacing)
+
+    def rescale(self, name: str) -> None:
+        """Gives a component the number of copies that is desired, as far as there is room."""
+        record = self._server.store.require(KIND, name)
+        component = self.serving[record["EndpointName"]][name]
+        desired = record["RuntimeConfig"]["DesiredCopyCount"]
+        reason = None
+        try:
+            self._grow(component, desired)
+        except DeploymentError as error:
+            reason = str(error)
+        surplus = component.workers[desired:]
+        component.leave(surplus)
+        self._settle(name, component, record[PLAN], reason)
+        self._end(surplus)
+
+    def delete(self, name: str) -> None:
+        """Takes a component out of service and forgets it."""
+        record = self._server.store.require(KIND, name)
+        if component := self.serving.get(record["EndpointName"], {}).pop(name, None):
+            self._retire(component, component.workers)
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+        with self._server.store.transaction():
+            self._server.delete_tags(record["InferenceComponentArn"])
+            self._server.store.delete(KIND, name)
+
+    def recover(self, name: str) -> None:
+        """After a restart: brings a component back to where it was, and goes on with what was under way."""
+        record = self._server.store.require(KIND, name)
+        try:
+            if record["InferenceComponentStatus"] == "Deleting":
+                self.delete(name)
+                return
+            self.create(name)
+        finally:
+            self.recovering.discard(name)
+        if NEXT_PLAN in record and self._server.store.require(KIND, name)["InferenceComponentStatus"] == "InService":
+            self._server.store.update(KIND, name, InferenceComponentStatus="Updating", **{NEXT_PLAN: record[NEXT_PLAN]})
+            self.update(name)
+
+    def recover_all(self) -> None:
+        """Recovers every component that was alive when the server ended."""
+        shutil.rmtree(workers.socket_folder(self._folder), ignore_errors=True)
+        alive = [r for r in self._server.store.list(KIND) if r["InferenceComponentStatus"] != "Failed"]
+        plans = [(r["InferenceComponentName"], r[plan]) for r in alive for plan in (PLAN, NEXT_PLAN) if plan in r]
+        deployments.forget_leftovers(self._folder, {self._folder / name / p["Generation"] for name, p in plans})
+        self.recovering = {record["InferenceComponentName"] for record in alive}
+        for record in sorted(alive, key=lambda record: record["CreationTime"]):
+            self.begin(record["InferenceComponentName"], self.recover)
+
+    def stop(self) -> None:
+        """Stops all copies; the components stay as they are in the state."""
+        self._stopping.set()
+        copies = [w for hosted in self.serving.values() for component in hosted.values() for w in component.places]
+        with ThreadPoolExecutor(max(1, len(copies))) as pool:
+            list(pool.map(Worker.stop, copies))
+        for worker in copies:
+            asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
+        shutil.rmtree(workers.socket_folder(self._folder), ignore_errors=True)
+
+    def instances(self, endpoint: str, spec: dict) -> int:
+        """How many instances a variant has at the moment."""
+        return component_hosts.instances(spec, self.used_instances(endpoint, spec["VariantName"]))
+
+    def used_instances(self, endpoint: str, variant: str) -> int:
+        """How many instances of a variant have copies, or are before one that has."""
+        return max((copy.instance + 1 for copy in self._placed(endpoint, variant)), default=0)
+
+    def _staged(self, record: dict, plan: dict) -> Component:
+        """A component whose files are in place, without a copy.
+
+        Raises:
+            DeploymentError: its model cannot be staged.
+        """
+        name = record["InferenceComponentName"]
+        try:
+            containers = model_data.stage(self._server, plan["Model"], self._folder / name / plan["Generation"])
+        except errors.AwsError as error:
+            raise DeploymentError(error.message) from error
+        except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:
+            raise DeploymentError(str(error)) from error
+        worker_plan = WorkerPlan(
+            containers=containers,
+            sockets=workers.socket_folder(self._folder),
+            startup_seconds=plan["StartupSeconds"],
+            open_log=partial(_log, self._server, name, plan["VariantName"]),
+        )
+        return Component(self._server, name, record["EndpointName"], plan, worker_plan)
+
+    def _grow(self, component: Component, count: int, whole: bool = False) -> None:
+        """Starts what a component lacks of `count` copies, and puts it into service.
+
+        Raises:
+            DeploymentError: a copy does not serve, or has no room; with `whole` no copy is started then, else those
+                are that have.
+        """
+        hosted = self.serving.setdefault(component.endpoint, {})
+        before = hosted.get(component.component)
+        lacking, added = count - len(component.workers), []
+        with self._places:
+            hosted[component.component] = component if before is None else before
+            places = list(self._free_places(component, lacking))
+            if not whole or len(places) == lacking:
+                added = [component.start(place) for place in places]
+        try:
+            component.admit(added)
+            if len(places) < lacking:
+                raise _no_room(component, count, count - lacking + len(places))
+        except DeploymentError:
+            component.leave([worker for worker in added if worker not in component.workers])
+            if before is None and not component.workers:
+                hosted.pop(component.component, None)
+            raise
+
+    def _free_places(self, component: Component, count: int) -> Iterator[int]:
+        """Instances for copies that a component lacks, as many as have room; a plan before it makes room for it."""
+        endpoint = self._server.store.require("Endpoint", component.endpoint)
+        spec = next(s for s in endpoint["_Plan"]["Variants"] if s["VariantName"] == component.name)
+        placed = self._placed(component.endpoint, component.name, but=component.component)
+        placed += [Placed(place, component.needs) for place in component.places.values()]
+        for _ in range(count):
+            place = component_hosts.place(spec, placed, component.needs, component.spec["Placement"])
+            if place is None:
+                return
+            placed.append(Placed(place, component.needs))
+            yield place
+
+    def _placed(self, endpoint: str, variant: str, but: str | None = None) -> list[Placed]:
+        return [
+            Placed(place, component.needs)
+            for name, component in list(self.serving.get(endpoint, {}).items())
+            if component.name == variant and name != but
+            for place in list(component.places.values())
+        ]
+
+    def _settle(self, name: str, component: Component, plan: dict, reason: str | None = None) -> None:
+        """Puts a component into service and writes that down."""
+        self.serving.setdefault(component.endpoint, {})[name] = component
+        if self._stopping.is_set():
+            return
+        record = self._server.store.require(KIND, name)
+        runtime = record["RuntimeConfig"] | {"CurrentCopyCount": len(component.workers)}
+        self._server.store.update(
+            KIND,
+            name,
+            InferenceComponentStatus="InService",
+            RuntimeConfig=runtime,
+            Specification=plan["Specification"],
+            FailureReason=reason and reason[:1024],
+            **{PLAN: plan, NEXT_PLAN: None},
+        )
+
+    def _fail(self, name: str, reason: str) -> None:
+        record = self._server.store.get(KIND, name)
+        if record is None:
+            return
+        runtime = record["RuntimeConfig"] | {"CurrentCopyCount": 0}
+        self._server.store.update(
+            KIND, name, InferenceComponentStatus="Failed", FailureReason=reason[:1024], RuntimeConfig=runtime
+        )
+
+    def _retire(self, component: Component, retired: list[Worker]) -> None:
+        component.leave(retired)
+        self._end(retired)
+
+    def _end(self, retired: list[Worker]) -> None:
+        deployments.drain(retired)
+        for worker in retired:
+            asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
+
+
+def _log(server: Server, component: str, variant: str, stream: str) -> LogWriter:
+    return LogWriter(server, log_group(component), f"{variant}/{stream}")
+
+
+def _no_room(component: Component, wanted: int, possible: int) -> DeploymentError:
+    return DeploymentError(
+        f"CapacityError: Not enough hardware resources on the instances to deploy {wanted} copies of the inference "
+        f"component {component.component}: there is room for {possible}."
+    )
+
+
+def _batches(copies: list[Worker], deployment_config: dict | None) -> Iterator[list[Worker]]:
+    """The copies to replace together: all of them, or as many as the rolling policy says."""
+    size = len(copies)
+    if deployment_config:
+        most = deployment_config["RollingUpdatePolicy"]["MaximumBatchSize"]
+        size = most["Value"] if most["Type"] == "COPY_COUNT" else math.ceil(len(copies) * most["Value"] / 100)
+    for start in range(0, len(copies), max(size, 1)):
+        yield copies[start : start + size]
+
+
+def start(server: Server) -> None:
+    """Brings the components of an earlier run back into service."""
+    server.components = ComponentFleet(server)
+    server.components.recover_all()
+
+
+def stop(server: Server) -> None:
+    """Stops all copies."""
+    server.components.stop()
