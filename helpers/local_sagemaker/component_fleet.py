@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import component_hosts, deployments, errors, model_data, workers
 from helpers.local_sagemaker.component_hosts import Placed
-from helpers.local_sagemaker.deployments import DeploymentError, Variant
+from helpers.local_sagemaker.components import NO_CAPACITY, Component, no_room, open_log
+from helpers.local_sagemaker.deployments import DeploymentError
 from helpers.local_sagemaker.errors import InvocationError
-from helpers.local_sagemaker.instance_types import Capacity
-from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.workers import Worker, WorkerPlan
 
 if TYPE_CHECKING:
@@ -27,74 +26,6 @@ logger = logging.getLogger(__name__)
 
 KIND = "InferenceComponent"
 PLAN, NEXT_PLAN = "_Plan", "_NextPlan"
-NO_CAPACITY = (
-    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
-    "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
-)
-
-
-class Component(Variant):
-    """An inference component in service: like a variant, with copies for workers.
-
-    Args:
-        server: the server.
-        name: the component's.
-        endpoint: the one that hosts it.
-        plan: what it runs, see `inference_components`.
-        worker_plan: what each copy runs.
-    """
-
-    def __init__(self, server: Server, name: str, endpoint: str, plan: dict, worker_plan: WorkerPlan) -> None:
-        add_metrics = partial(server.invocation_metrics.add, endpoint, plan["VariantName"])
-        super().__init__(endpoint, plan, worker_plan, add_metrics)
-        self.component = name
-        self.log_group = log_group(name)
-        self.needs = Capacity(plan["Cpus"], plan["MemoryInMb"], plan["Accelerators"])
-        self.places: dict[Worker, int] = {}
-        self._server = server
-
-    async def claim(self) -> Worker | None:
-        """A copy for one invocation, None when none is ready.
-
-        Raises:
-            InvocationError: there is no copy at all.
-        """
-        if not self.workers:
-            self._server.invocation_metrics.add_of_component(self.component, "Count", NoCapacityInvocationFailures=1)
-            raise InvocationError("ValidationError", NO_CAPACITY, 400)
-        return self.next_worker(self._routing())
-
-    def _routing(self) -> str | None:
-        """How the variant that hosts the component distributes requests, now."""
-        deployment = self._server.fleet.serving.get(self.endpoint)
-        return deployment.variants[self.name].spec["Routing"] if deployment else None
-
-    def start(self, instance: int) -> Worker:
-        """Starts a copy on an instance; `admit` puts it into service."""
-        worker = Worker(self._worker_plan)
-        self.places[worker] = instance
-        if (most := self.spec.get("MaxMemoryInMb")) is not None:
-            for container in worker.containers:
-                self._server.memory_watch.add(container, most)
-        return worker
-
-    def leave(self, leaving: list[Worker]) -> None:
-        """Takes copies out of service and gives their places back."""
-        self.workers = [worker for worker in self.workers if worker not in leaving]
-        self.places = {worker: place for worker, place in self.places.items() if worker not in leaving}
-
-    def not_serving(self, error: BaseException) -> str:
-        """What is said when a copy does not come to serve; the error ends with the last lines of its log."""
-        return deployments.failure_reason(
-            f"The container of the inference component {self.component} did not pass the ping health check. Please "
-            f"check CloudWatch logs of the group {self.log_group}. ",
-            str(error),
-        )
-
-
-def log_group(component: str) -> str:
-    """The group of a component's logs; its streams are called `variant/instance`."""
-    return f"/aws/sagemaker/InferenceComponents/{component}"
 
 
 class ComponentFleet:
@@ -163,7 +94,7 @@ class ComponentFleet:
             with self._places:
                 places = list(self._free_places(new, len(copies)))
             if len(places) < len(copies):
-                raise _no_room(new, len(copies), len(places))
+                raise no_room(new, len(copies), len(places))
             for batch in _batches(copies, config):
                 added = [new.start(places.pop()) for _ in batch]
                 new.admit(added)
@@ -289,7 +220,7 @@ class ComponentFleet:
             containers=containers,
             sockets=workers.socket_folder(self._folder),
             startup_seconds=plan["StartupSeconds"],
-            open_log=partial(_log, self._server, name, plan["VariantName"]),
+            open_log=partial(open_log, self._server, name, plan["VariantName"]),
         )
         return Component(self._server, name, record["EndpointName"], plan, worker_plan)
 
@@ -311,7 +242,7 @@ class ComponentFleet:
         try:
             component.admit(added)
             if len(places) < lacking:
-                raise _no_room(component, count, count - lacking + len(places))
+                raise no_room(component, count, count - lacking + len(places))
         except DeploymentError:
             component.leave([worker for worker in added if worker not in component.workers])
             if before is None and not component.workers:
@@ -373,17 +304,6 @@ class ComponentFleet:
         deployments.drain(retired)
         for worker in retired:
             asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
-
-
-def _log(server: Server, component: str, variant: str, stream: str) -> LogWriter:
-    return LogWriter(server, log_group(component), f"{variant}/{stream}")
-
-
-def _no_room(component: Component, wanted: int, possible: int) -> DeploymentError:
-    return DeploymentError(
-        f"CapacityError: Not enough hardware resources on the instances to deploy {wanted} copies of the inference "
-        f"component {component.component}: there is room for {possible}."
-    )
 
 
 def _batches(copies: list[Worker], deployment_config: dict | None) -> Iterator[list[Worker]]:

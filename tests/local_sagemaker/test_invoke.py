@@ -94,7 +94,7 @@ def test_the_container_sees_the_clients_headers_and_the_client_the_containers(as
     [
         ({"TargetModel": "a.tar.gz"}, "does not support target model header"),
         ({"TargetContainerHostname": "first"}, "does not support target container hostname header"),
-        ({"InferenceComponentName": "c"}, "is not valid here"),
+        ({"InferenceComponentName": "c"}, "Inference Component Name header is not allowed"),
     ],
 )
 def test_headers_of_other_kinds_of_endpoints_are_refused(refusal, member, message):
