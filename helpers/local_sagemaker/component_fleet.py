@@ -211,7 +211,8 @@ class ComponentFleet:
         """
         name = record["InferenceComponentName"]
         try:
-            containers = model_data.stage(self._server, plan["Model"], self._folder / name / plan["Generation"])
+            folder = self._folder / name / plan["Generation"]
+            containers = model_data.stage(self._server, plan["Model"], folder, plan["InstanceType"])
         except errors.AwsError as error:
             raise DeploymentError(error.message) from error
         except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:

@@ -35,6 +35,7 @@ class HostVariant:
     capture = None
     component = None
     direct = False
+    is_multi_model = False
     containers: tuple[str, ...] = ()
 
     def __init__(self, server: Server, endpoint: str, spec: dict) -> None:
@@ -49,9 +50,6 @@ class HostVariant:
         """The copies of all components, for the metrics of the instances."""
         hosted = self._server.components.serving.get(self.endpoint, {})
         return [worker for component in list(hosted.values()) for worker in component.workers]
-
-    def least_busy(self) -> None:
-        """None: there is nothing here to ask."""
 
     def begin(self, count: int) -> list[Worker]:
         """Nothing: instances without a component run no process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,8 @@ class Component(Variant):
         self.places: dict[Worker, int] = {}
         self._server = server
 
-    async def claim(self) -> Worker | None:
-        """A copy for one invocation, None when none is ready.
+    async def claim(self, headers: Mapping[str, str]) -> Worker | None:
+        """A copy for an invocation with these headers, None when none is ready.
 
         Raises:
             InvocationError: there is no copy at all.

@@ -207,6 +207,7 @@ def _plan(server: Server, host: dict, request: dict) -> dict:
     return {
         "Generation": secrets.token_hex(4),
         "VariantName": host["VariantName"],
+        "InstanceType": host["InstanceType"],
         "Weight": 1.0,
         "Model": model,
         "StartupSeconds": startup.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
@@ -245,7 +246,10 @@ def _check_specification(given: dict) -> None:
 
 def _model(server: Server, given: dict) -> dict:
     if "ModelName" in given:
-        return model_data.served_model(server, given["ModelName"])
+        model = model_data.served_model(server, given["ModelName"])
+        if any(container.get("Mode") == "MultiModel" for container in model["Containers"]):
+            raise errors.validation("A model of the mode MultiModel is not supported for inference components.")
+        return model
     container = given["Container"]
     served = {"Name": model_data.PRIMARY, "Image": container["Image"], "Environment": container.get("Environment", {})}
     if "ArtifactUrl" in container:
