@@ -12,7 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import component_hosts, deployments, errors, model_data, workers
+from helpers.local_sagemaker import (
+    component_hosts,
+    deployment_configs,
+    deployments,
+    errors,
+    model_data,
+    rollback_alarms,
+    workers,
+)
 from helpers.local_sagemaker.component_hosts import Placed
 from helpers.local_sagemaker.components import NO_CAPACITY, Component, no_room, open_log
 from helpers.local_sagemaker.deployments import DeploymentError
@@ -117,12 +125,11 @@ class ComponentFleet:
         if config is None:
             return
         self._stopping.wait(config["RollingUpdatePolicy"]["WaitIntervalInSeconds"] / self._server.speedup)
-        alarms = [alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
-        if not alarms:
-            return
-        found = self._server.client("cloudwatch").describe_alarms(AlarmNames=alarms, StateValue="ALARM")
-        if ringing := [alarm["AlarmName"] for alarm in found["MetricAlarms"]]:
-            raise DeploymentError(f"The update was rolled back because of the alarms: {', '.join(ringing)}.")
+        if tripped := rollback_alarms.tripped(self._server, deployment_configs.alarms(config)):
+            raise DeploymentError(
+                "One or more CloudWatch alarms of the AutoRollbackConfiguration are in ALARM state: "
+                f"{', '.join(tripped)}. The update is rolled back."
+            )
 
     def _roll_back(self, name: str, old: Component, copies: list[Worker], reason: str) -> None:
         """Brings back the copies of the plan before; those of the next one serve until they are there."""
@@ -302,9 +309,8 @@ class ComponentFleet:
         self._end(retired)
 
     def _end(self, retired: list[Worker]) -> None:
-        deployments.drain(retired)
-        for worker in retired:
-            asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
+        if retired:
+            self._server.fleet.retire(retired)
 
 
 def _batches(copies: list[Worker], deployment_config: dict | None) -> Iterator[list[Worker]]:

@@ -6,7 +6,16 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import component_hosts, errors, instance_types, listing, model_data, workers
+from helpers.local_sagemaker import (
+    component_hosts,
+    deployment_configs,
+    errors,
+    instance_types,
+    listing,
+    model_data,
+    rollback_alarms,
+    workers,
+)
 from helpers.local_sagemaker.component_fleet import KIND, NEXT_PLAN, PLAN
 from helpers.local_sagemaker.instance_types import Capacity
 from helpers.local_sagemaker.operations import operation
@@ -71,7 +80,7 @@ def update_inference_component(server: Server, request: dict) -> dict:
     """Replaces the copies by those of another specification, or changes their number."""
     name = request["InferenceComponentName"]
     config = request.get("DeploymentConfig")
-    _check_alarms(server, config)
+    rollback_alarms.check(server, deployment_configs.alarms(config))
     with server.store.transaction():
         record = _require_in_service(server, name)
         changes = _desired(record, request["RuntimeConfig"]) if "RuntimeConfig" in request else {}
@@ -270,15 +279,6 @@ def _summary(given: dict) -> dict:
 
 def _desired(record: dict, runtime: dict) -> dict:
     return {"RuntimeConfig": record["RuntimeConfig"] | {"DesiredCopyCount": runtime["CopyCount"]}}
-
-
-def _check_alarms(server: Server, config: dict | None) -> None:
-    names = [alarm["AlarmName"] for alarm in (config or {}).get("AutoRollbackConfiguration", {}).get("Alarms", [])]
-    if not names:
-        return
-    found = server.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-    if missing := sorted(set(names) - {alarm["AlarmName"] for alarm in found}):
-        raise errors.validation(f"Could not find the CloudWatch alarms: {', '.join(missing)}.")
 
 
 def _require_in_service(server: Server, name: str) -> dict:
