@@ -1,7 +1,7 @@
 """Application Auto Scaling at work: policies executed by alarms, bounds held, schedules kept, activities followed up.
 
-Cooldowns are scheduled waits, and so run `speedup` times faster. While an endpoint is being updated nothing is scaled:
-its alarm tries again at its next evaluation, and a change of bounds as soon as the endpoint is in service.
+While an endpoint is being updated nothing is scaled: its alarm tries again at its next evaluation, and a change of
+bounds waits until the endpoint is in service.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from helpers.local_sagemaker import (
     errors,
     scalable_targets,
     scaling_activities,
+    scaling_decisions,
     scaling_policies,
-    scaling_steps,
     scheduled_actions,
 )
 from helpers.local_sagemaker.scalable_targets import ACTION_KIND, DIMENSIONS, KIND, POLICY_KIND
-from helpers.local_sagemaker.scaling_policies import DEFAULT_COOLDOWN, STEP, TRACKING
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -77,7 +76,7 @@ class Scaling:
             if now is None:
                 return
             cause = f"monitor alarm {alarm['AlarmName']} in state {state} triggered policy {policy['PolicyName']}"
-            wanted = self._wanted(policy, alarm, now, values)
+            wanted = scaling_decisions.wanted(self._server, policy, alarm, now, values)
             if wanted is None:
                 return
             bounded = min(max(wanted, target["MinCapacity"]), target["MaxCapacity"])
@@ -89,66 +88,9 @@ class Scaling:
             if target["SuspendedState"][f"DynamicScaling{word}Suspended"]:
                 return
             if self._scale(target, bounded, cause, policy):
-                self._begin_cooldown(policy, now, bounded)
-
-    def _wanted(self, policy: dict, alarm: dict, now: int, values: list[float]) -> int | None:
-        """The capacity that a policy wants, None for no change: also while it cools down."""
-        if policy["PolicyType"] == "StepScaling":
-            configuration, compute = policy[STEP], self._stepped
-        else:
-            configuration, compute = policy[TRACKING], self._tracked
-        # What a scale-out has added counts as done while it cools down, so that only a larger one goes beyond it.
-        last = policy.get("_LastOut")
-        cooldown = configuration.get("ScaleOutCooldown", configuration.get("Cooldown", DEFAULT_COOLDOWN))
-        is_cooling = last is not None and time.time() < last["Time"] + cooldown / self._server.speedup
-        base = min(last["From"], now) if is_cooling else now
-        wanted = compute(policy, alarm, base, values)
-        if wanted is None or wanted > now:
-            return wanted
-        if is_cooling and wanted >= base:
-            return None
-        last = policy.get("_LastIn")
-        cooldown = configuration.get("ScaleInCooldown", configuration.get("Cooldown", DEFAULT_COOLDOWN))
-        if wanted < now and last is not None and time.time() < last["Time"] + cooldown / self._server.speedup:
-            return None
-        return wanted
-
-    def _stepped(self, policy: dict, alarm: dict, capacity: int, values: list[float]) -> int | None:
-        value = scaling_steps.aggregated(policy[STEP], values) if values else alarm["Threshold"]
-        is_below = alarm["ComparisonOperator"].startswith("LessThan")
-        return scaling_steps.stepped(policy[STEP], capacity, value - alarm["Threshold"], is_below)
-
-    def _tracked(self, policy: dict, alarm: dict, capacity: int, values: list[float]) -> int | None:
-        configuration = policy[TRACKING]
-        wanted = scaling_steps.tracked(capacity, values[-1], configuration["TargetValue"]) if values else None
-        if wanted is None or alarm["AlarmName"] == policy["Alarms"][0]["AlarmName"]:
-            return wanted if wanted is None else max(wanted, capacity)
-        if wanted >= capacity:
-            return None
-        if configuration.get("DisableScaleIn"):
-            return None
-        return self._agreed(policy, wanted)
-
-    def _agreed(self, policy: dict, wanted: int) -> int | None:
-        """The scale-in that all of a target's tracking policies allow, None when one of them does not want any."""
-        for other in self._store.list(POLICY_KIND):
-            tracking = other.get(TRACKING)
-            if other["PolicyARN"] == policy["PolicyARN"] or not scalable_targets.is_same(other, policy):
-                continue
-            if tracking is None or tracking.get("DisableScaleIn"):
-                continue
-            low = self._store.get("MetricAlarm", other["Alarms"][1]["AlarmName"])
-            if low is None or low["StateValue"] != "ALARM":
-                return None
-        return wanted
-
-    def _begin_cooldown(self, policy: dict, before: int, after: int) -> None:
-        """Also after a failure, so that it is not tried again at once."""
-        member = "_LastIn" if after < before else "_LastOut"
-        changes = {member: {"Time": time.time(), "From": before, "To": after}}
-        if after > before:
-            changes["_LastIn"] = None  # a scale-out ends the cooldown of a scale-in
-        self._store.update(POLICY_KIND, scalable_targets.policy_key(policy), **changes)
+                # Also after a failure, so that it is not tried again at once.
+                changes = scaling_decisions.cooling(policy, now, bounded)
+                self._store.update(POLICY_KIND, scalable_targets.policy_key(policy), **changes)
 
     def _is_settled(self, target: dict) -> bool:
         found = scalable_targets.summary(self._server, target)

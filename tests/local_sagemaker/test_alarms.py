@@ -192,6 +192,7 @@ def test_a_value_is_compared_as_the_operator_says(operator: str, value: float, i
         ("AVG(METRICS())", 1.5),
         ("IF(m2 > 1, m1, 0)", 1.0),
         ("MAX([m1, m2]) - MIN([m1, m2])", 1.0),
+        ("9 ^ 9 ^ 9", None),
     ],
 )
 def test_metric_math(text: str, wanted: float | None) -> None:

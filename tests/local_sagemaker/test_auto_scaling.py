@@ -1,5 +1,6 @@
 """Application Auto Scaling: real worker counts that follow real metrics, alarms and schedules."""
 
+import json
 import os
 import signal
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from botocore.exceptions import ClientError
 from deployed import create_endpoint, create_model, variant
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import Running, scaling_steps
+from helpers.local_sagemaker import Running, scaling_decisions, scaling_steps
 from helpers.local_sagemaker.errors import AwsError
 from helpers.local_sagemaker.schedules import Schedule
+from helpers.local_sagemaker.state import Store
 
 TIMEOUT = 60
 COUNT = "sagemaker:variant:DesiredInstanceCount"
@@ -84,13 +87,13 @@ def await_activity(scaling: BaseClient, endpoint: str, **members: object) -> dic
 
 
 @contextmanager
-def traffic(runtime: BaseClient, endpoint: str, clients: int) -> Iterator[None]:
-    """Clients that invoke an endpoint, each one about ten times a second; none may fail."""
+def traffic(runtime: BaseClient, endpoint: str, clients: int, body: bytes = b"{}") -> Iterator[None]:
+    """Clients that invoke an endpoint, each one at most ten times a second; none may fail."""
     over = threading.Event()
 
     def invoke() -> None:
         while not over.wait(0.1):
-            runtime.invoke_endpoint(EndpointName=endpoint, Body=b"{}", ContentType="application/json")
+            runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType="application/json")
 
     with ThreadPoolExecutor(clients) as pool:
         running = [pool.submit(invoke) for _ in range(clients)]
@@ -168,6 +171,24 @@ def test_a_rate_is_real_whatever_the_speedup(
             while (found := cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0])["StateValue"] != state:
                 assert time.monotonic() < deadline, found
                 time.sleep(0.1)
+
+
+def test_concurrency_is_tracked_at_high_resolution(
+    sm: BaseClient, runtime: BaseClient, scaling: BaseClient, endpoint: str
+) -> None:
+    scaling.register_scalable_target(**target(endpoint), MinCapacity=1, MaxCapacity=2)
+    predefined = "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    scaling.put_scaling_policy(
+        **target(endpoint),
+        PolicyName="concurrency",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 1.0,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": predefined},
+        },
+    )
+    with traffic(runtime, endpoint, clients=3, body=b'{"sleep": 1}'):
+        await_instances(sm, endpoint, 2)
 
 
 def test_a_step_policy_goes_as_far_as_the_alarm_is_exceeded(
@@ -374,6 +395,89 @@ def test_only_variants_that_exist_can_be_scaled(scaling: BaseClient) -> None:
             MinCapacity=1,
             MaxCapacity=2,
         )
+
+
+@dataclass
+class Local:
+    """As much of a server as decisions need."""
+
+    store: Store
+    speedup: float = 60.0
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    """A store with the scaling policies `steps` and `tracking` of one target."""
+    store = Store(tmp_path / "state.db")
+    steps = [
+        {"MetricIntervalLowerBound": 0, "MetricIntervalUpperBound": 10, "ScalingAdjustment": 1},
+        {"MetricIntervalLowerBound": 10, "ScalingAdjustment": 3},
+    ]
+    step = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps, "Cooldown": 60 * 3600}
+    names = [{"AlarmName": "high", "AlarmARN": "-"}, {"AlarmName": "low", "AlarmARN": "-"}]
+    for name, members in {
+        "steps": {"PolicyType": "StepScaling", "StepScalingPolicyConfiguration": step, "Alarms": []},
+        "tracking": {
+            "PolicyType": "TargetTrackingScaling",
+            "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 100.0},
+            "Alarms": names,
+        },
+    }.items():
+        store.put("ScalingPolicy", name, {**target("e"), "PolicyName": name, "PolicyARN": name, **members})
+    yield Local(store)
+    store.close()
+
+
+def fired(name: str, **members: object) -> dict:
+    """An alarm in ALARM for more than five."""
+    operator = "LessThanThreshold" if name == "low" else "GreaterThanThreshold"
+    alarm = {"AlarmName": name, "ComparisonOperator": operator, "Threshold": 5.0, "StateValue": "ALARM"}
+    return alarm | {"AlarmActions": ["steps"]} | members
+
+
+def test_while_it_cools_down_only_a_larger_scale_out_goes_beyond_an_earlier_one(local: Local) -> None:
+    policy = local.store.require("ScalingPolicy", "steps")
+    assert scaling_decisions.wanted(local, policy, fired("a"), 1, [6.0]) == 2
+    policy |= scaling_decisions.cooling(policy, 1, 2)
+    assert scaling_decisions.wanted(local, policy, fired("a"), 2, [6.0]) == 2
+    assert scaling_decisions.wanted(local, policy, fired("a"), 2, [20.0]) == 4
+    policy["_LastOut"]["Time"] -= 3601
+    assert scaling_decisions.wanted(local, policy, fired("a"), 2, [6.0]) == 3
+
+
+def test_nothing_is_taken_away_while_a_scale_in_cools_down(local: Local) -> None:
+    policy = local.store.require("ScalingPolicy", "tracking")
+    assert scaling_decisions.wanted(local, policy, fired("low"), 3, [50.0]) == 2
+    policy |= scaling_decisions.cooling(policy, 3, 2)
+    assert scaling_decisions.wanted(local, policy, fired("low"), 2, [10.0]) is None
+
+
+def test_of_several_policies_the_largest_capacity_counts(local: Local) -> None:
+    policy = local.store.require("ScalingPolicy", "tracking")
+    data = json.dumps({"recentDatapoints": [6.0]})
+    local.store.put("MetricAlarm", "backlog", fired("backlog", StateReasonData=data))
+    assert scaling_decisions.wanted(local, policy, fired("low"), 2, [0.0]) is None
+    local.store.update("MetricAlarm", "backlog", StateValue="OK")
+    assert scaling_decisions.wanted(local, policy, fired("low"), 2, [0.0]) == 0
+
+
+def test_all_tracking_policies_must_agree_to_scale_in(local: Local) -> None:
+    policy = local.store.require("ScalingPolicy", "tracking")
+    names = [{"AlarmName": "other-high"}, {"AlarmName": "other-low"}]
+    local.store.put("ScalingPolicy", "other", policy | {"PolicyName": "other", "PolicyARN": "other", "Alarms": names})
+    data = json.dumps({"recentDatapoints": [60.0]})
+    low = fired("other-low", StateValue="OK", StateReasonData=data, AlarmActions=["other"])
+    local.store.put("MetricAlarm", "other-low", low)
+    assert scaling_decisions.wanted(local, policy, fired("low"), 3, [10.0]) is None
+    local.store.update("MetricAlarm", "other-low", StateValue="ALARM")
+    assert scaling_decisions.wanted(local, policy, fired("low"), 3, [10.0]) == 2
+
+
+def test_a_tracking_policy_may_be_kept_from_scaling_in(local: Local) -> None:
+    policy = local.store.require("ScalingPolicy", "tracking")
+    policy["TargetTrackingScalingPolicyConfiguration"]["DisableScaleIn"] = True
+    assert scaling_decisions.wanted(local, policy, fired("low"), 3, [10.0]) is None
+    assert scaling_decisions.wanted(local, policy, fired("high"), 3, [200.0]) == 6
 
 
 STEPS = [
