@@ -96,22 +96,32 @@ class _Dispatcher:
         await asyncio.gather(self._task, *self._begun.values(), return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
-            self._changed.clear()
-            deployment = self._server.fleet.answering(self._endpoint)
-            free = self._free_instance(deployment)
-            request = await self._next(only_expired=free is None) if deployment is not None else None
-            if request is not None and request.has_expired:
-                await Processing(self._server, request, deployment.pick(), self._threads).expire()
-            elif request is not None:
-                self._begin(request, *free)
-            elif free is None:
-                await self._wait(LOOK_SECONDS)
-            elif self._begun:
-                await self._wait(None)
-            elif not self._changed.is_set():
-                self._dispatchers.pop(self._endpoint, None)
-                return
+        is_done = False
+        while not is_done:
+            try:
+                is_done = await self._step()
+            except Exception:
+                logger.exception("the queue of endpoint %s stands still for a moment", self._endpoint)
+                await asyncio.sleep(RETRY_SECONDS)
+        self._dispatchers.pop(self._endpoint, None)
+
+    async def _step(self) -> bool:
+        """Begins the next request, or waits until there is one or an instance for it; whether all are answered."""
+        self._changed.clear()
+        deployment = self._server.fleet.answering(self._endpoint)
+        free = self._free_instance(deployment)
+        request = await self._next(only_expired=free is None) if deployment is not None else None
+        if request is not None and request.has_expired:
+            await Processing(self._server, request, deployment.pick(), self._threads).expire()
+        elif request is not None:
+            self._begin(request, *free)
+        elif free is None:
+            await self._wait(LOOK_SECONDS)
+        elif self._begun:
+            await self._wait(None)
+        else:
+            return not self._changed.is_set()
+        return False
 
     def _begin(self, request: AsyncRequest, variant: Variant, worker: Worker) -> None:
         self._busy[worker] += 1

@@ -42,6 +42,7 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.St
     began = time.perf_counter()
     invoke.require_endpoint(server, endpoint)
     headers = invoke.forwarded_headers(request)
+    headers.pop("Accept", None)  # that of the stream, which some SDKs send
     if ACCEPT in request.headers:
         headers["Accept"] = request.headers[ACCEPT]
     body = await invoke.read_body(request)
