@@ -6,12 +6,13 @@ import fcntl
 import json
 import logging
 import os
+import sqlite3
 import sys
 import time
 from pathlib import Path
 from typing import TextIO
 
-from helpers.local_sagemaker import app
+from helpers.local_sagemaker import app, disk_space
 
 LOCK_SECONDS = 1.0
 
@@ -64,8 +65,22 @@ def run(home: Path, port: int) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
             runner.run(app.serve(home, port, ready))
+        except app.PortError as error:
+            sys.exit(f"{error} Choose another port.")
+        except sqlite3.DatabaseError as error:
+            sys.exit(_state_words(home, error))
         except OSError as error:
-            sys.exit(f"Cannot listen on 127.0.0.1:{port}: {error.strerror}. Choose another port.")
+            sys.exit(f"Cannot serve {home}: {error}.")
+
+
+def _state_words(home: Path, error: sqlite3.DatabaseError) -> str:
+    """What to do about a state that cannot be opened."""
+    if disk_space.is_full(error):
+        return f"{disk_space.words(home)} Make room there, and start again."
+    return (
+        f"The state in {home / 'state.db'} cannot be opened: {error}. If it is damaged, bring it back from a backup, "
+        "or start over with an empty home: helpers.local_sagemaker.reset() deletes it with all that it holds."
+    )
 
 
 if __name__ == "__main__":

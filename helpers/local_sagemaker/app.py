@@ -29,6 +29,7 @@ from helpers.local_sagemaker import (
     auto_scaling,
     component_fleet,
     data_capture,
+    disk_space,
     endpoint_configs,
     endpoints,
     errors,
@@ -183,6 +184,10 @@ class Server:
         return Aws(self)
 
 
+class PortError(Exception):
+    """The server cannot listen on its port; the message says why."""
+
+
 async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -192,7 +197,9 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
         ready: called with the port when the server answers.
 
     Raises:
-        OSError: the port is taken.
+        PortError: the port is taken.
+        OSError: the home cannot be written.
+        sqlite3.DatabaseError: the state cannot be opened.
     """
     front = Front()
     runner = web.AppRunner(
@@ -206,7 +213,10 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
         max_field_size=MAX_HEADER_BYTES,
     )
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    except OSError as error:
+        raise PortError(f"Cannot listen on 127.0.0.1:{port}: {error.strerror}.") from error
     socket = own_containers.server_socket(home)
     socket.unlink(missing_ok=True)
     await web.UnixSite(runner, str(socket), backlog=1024).start()
@@ -297,8 +307,13 @@ class Front:
             status, body = 200, await loop.run_in_executor(self.server.threads, answer, *arguments)
         except errors.AwsError as error:
             status, body = error.status, errors.json_body(error)
-        except Exception:
+        except Exception as error:
             logger.exception("%s failed", operation)
+            if disk_space.is_full(error):
+                full = disk_space.insufficient(self.server.home)
+                return web.Response(
+                    status=full.status, body=errors.json_body(full), content_type=errors.JSON_CONTENT_TYPE
+                )
             message = f"{operation} failed inside the local SageMaker: see server.log in {self.server.home}."
             status, body = 500, errors.json_body(errors.AwsError("InternalFailure", message, 500))
         headers = {"x-amzn-RequestId": str(uuid.uuid4()), "Content-Type": errors.JSON_CONTENT_TYPE}

@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from aiohttp import web
 
-from helpers.local_sagemaker import arns, clock, cloudwatch, errors, shims
+from helpers.local_sagemaker import arns, clock, cloudwatch, disk_space, errors, shims
 from helpers.local_sagemaker.journal import Call, Journal
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Aws:
         self._server = server
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="moto")
         self._loaded = False
+        # A change that moto made and the journal could not take, for the disk was full: the next one comes after it.
+        self._unwritten: list[tuple[Call, int, float, bytes]] = []
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
@@ -87,6 +89,8 @@ class Aws:
         except NotImplementedError as error:
             return render(call, errors.AwsError("NotImplemented", _not_available(call, str(error)), 400))
         except Exception as error:
+            if disk_space.is_full(error):
+                return render(call, disk_space.insufficient(self._server.home))
             logger.exception("%s %s failed", call.method, call.url)
             message = f"{call.operation or call.method} failed inside the local {call.service}: {error!r}"
             return render(call, errors.AwsError("InternalFailure", message, 500))
@@ -105,6 +109,9 @@ class Aws:
 
     def tell(self, call: Call) -> Answer:
         """Passes a call to moto, and keeps it in the journal if it changes something."""
+        if not call.is_read:
+            disk_space.require(self._server.home, len(call.body))
+            self._write()
         seed, moment = secrets.randbits(63), time.time()
         answer = self._ask_moto(call, seed, moment)
         if cloudwatch.is_about_alarms(call):
@@ -112,9 +119,14 @@ class Aws:
         # The first call of all to a service makes its backend, with ids of its own: kept even if it reads.
         changed = not call.is_read and answer.status < 400 and not shims.received_nothing(call, answer)
         if changed or call.scope not in self._scopes:
-            self._journal.write(call, seed, moment, answer.body)
-            self._scopes.add(call.scope)
+            self._unwritten.append((call, seed, moment, answer.body))
+            self._write()
         return answer
+
+    def _write(self) -> None:
+        while self._unwritten:
+            self._journal.write(*self._unwritten[0])
+            self._scopes.add(self._unwritten.pop(0)[0].scope)
 
     def _ask_moto(self, call: Call, seed: int, moment: float) -> Answer:
         if call.service == "monitoring":
@@ -147,9 +159,8 @@ class Aws:
             if not isinstance(status, int) or status >= 400:
                 logger.warning("replaying %s %s %s gave %s", call.method, call.url, call.operation, status)
         logger.info("replayed %d calls in %.2f s", told, time.perf_counter() - begin)
-        if not told:
-            for call in _first_calls():
-                self.tell(call)
+        for call in _first_calls()[told:]:
+            self.tell(call)
         gc.freeze()  # a collection that walks through moto would hold up every invocation for 0.1 s
         self._loaded = True
 

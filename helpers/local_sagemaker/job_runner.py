@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import job_records
+from helpers.local_sagemaker import disk_space, job_records
 from helpers.local_sagemaker.failures import shortened
 from helpers.local_sagemaker.jobs import STOPPED, Job, JobError, ServerStoppedError, jobs_folder
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
 
 
 class JobRunner:
@@ -69,12 +73,25 @@ class JobRunner:
             if not self.closed:
                 logger.exception("%s %s failed", job.kind, job.name)
                 reason = f"InternalServerError: {error!r}, see the log of the local SageMaker"
+                if disk_space.is_full(error):
+                    reason = f"InternalServerError: {disk_space.words(self._server.home)}"
         job.close()
         job.clean_up()
         with self._lock:
             del self._running[job.kind, job.name]
         if reason is not None:
-            fail(self._server, job.name, shortened(reason))
+            self._fail(job, shortened(reason), fail)
+
+    def _fail(self, job: Job, reason: str, fail: Callable[[Server, str, str], None]) -> None:
+        """Writes the end of a failed job, once there is room for it."""
+        while not self.closed:
+            try:
+                return fail(self._server, job.name, reason)
+            except sqlite3.Error as error:
+                if not disk_space.is_full(error):
+                    raise
+                logger.warning("the end of %s %s waits: %s", job.kind, job.name, error)
+                time.sleep(_RETRY_SECONDS)
 
 
 def start(server: Server) -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
+from helpers.local_sagemaker import errors
 from helpers.local_sagemaker.state import Store
 
 # Larger bodies are files beside the database.
@@ -136,8 +137,7 @@ class Journal:
         place = _s3_place(call, answer) if call.service == "s3" else _Place()
         body, body_file = call.body, None
         if len(body) > LARGEST_INLINE_BODY:
-            body_file = uuid.uuid4().hex
-            (self._folder / body_file).write_bytes(body)
+            body_file = self._keep(body)
             body = None
         kept = [(name, value) for name, value in call.headers if name.lower() not in _UNKEPT_HEADERS]
         copy_source = unquote(call.header("x-amz-copy-source")).lstrip("/").partition("?")[0] or None
@@ -157,6 +157,16 @@ class Journal:
         for _, file in superfluous:
             if file:
                 (self._folder / file).unlink(missing_ok=True)
+
+    def _keep(self, body: bytes) -> str:
+        """Writes a body to a file of its own; returns its name."""
+        path = self._folder / uuid.uuid4().hex
+        try:
+            path.write_bytes(body)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        return path.name
 
     def calls(self) -> Iterator[tuple[Call, int, float]]:
         """All calls in order, each with its seed and time."""
@@ -178,11 +188,24 @@ class Journal:
         return found
 
     def _delete_orphans(self) -> None:
-        """Bodies whose call was not written: the server was killed in between, nobody was told that it succeeded."""
+        """Bodies whose call was not written: the server was killed in between, nobody was told that it succeeded.
+
+        Raises:
+            AwsError: a body is missing whose call was written.
+        """
         known = {file for (file,) in self._store.execute("SELECT body_file FROM journal WHERE body_file IS NOT NULL")}
         for path in self._folder.iterdir():
             if path.name not in known:
                 path.unlink()
+            known.discard(path.name)
+        if known:
+            raise errors.AwsError("InternalFailure", self._damaged(len(known)), 500)
+
+    def _damaged(self, missing: int) -> str:
+        return (
+            f"{missing} files are missing in {self._folder}, which holds what S3 was given. Bring them back from a "
+            "backup, or start over with an empty home: helpers.local_sagemaker.reset() deletes it with all it holds."
+        )
 
 
 _AFTER = "SELECT id, seed, time, body_file, body, method, url, headers FROM journal WHERE id > ? ORDER BY id LIMIT 100"

@@ -20,6 +20,7 @@ from helpers.local_sagemaker import arns
 
 START_SECONDS = 30
 STOP_SECONDS = 15
+LEAST_FREE_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def start(home: str | Path | None = None, port: int | None = None) -> Running:
         LocalSageMakerError: the port is taken, or the server did not start; carries the end of its log.
     """
     folder = _home(home)
-    folder.mkdir(parents=True, exist_ok=True)
+    _require_writable(folder)
     with _locked(folder / "start.lock"):
         running = status(folder)
         if running is None:
@@ -62,6 +63,29 @@ def start(home: str | Path | None = None, port: int | None = None) -> Running:
     if port is not None and running.url != f"http://127.0.0.1:{port}":
         raise LocalSageMakerError(f"The server of {folder} already runs at {running.url}: stop it to change its port.")
     return running
+
+
+def _require_writable(folder: Path) -> None:
+    """Makes the home, and says what is wrong with it before a server fails of it.
+
+    Raises:
+        LocalSageMakerError: it cannot be made or written, or its disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "start.lock").open("w"):
+            pass
+    except OSError as error:
+        raise LocalSageMakerError(
+            f"The home of the local SageMaker, {folder}, cannot be written: {error.strerror}. Choose another folder by "
+            "the variable LOCAL_SAGEMAKER_HOME."
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES and status(folder) is None:
+        raise LocalSageMakerError(
+            f"No space left on device: the disk of the local SageMaker's home {folder} has {free / 1024**2:.1f} MiB "
+            "left. Make room there, or choose another folder by the variable LOCAL_SAGEMAKER_HOME."
+        )
 
 
 def status(home: str | Path | None = None) -> Running | None:

@@ -74,10 +74,12 @@ class Store:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk may have rolled it back already; what stayed open would swallow all that comes after.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def put(self, kind: str, name: str, record: dict) -> dict:
         """Adds a resource; CreationTime and LastModifiedTime are set where the record has none.

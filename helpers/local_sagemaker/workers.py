@@ -30,6 +30,7 @@ MULTI_MODEL_BOOT = f"{_IMPORT} serve_models; sys.path.pop(0); serve_models.main(
 CODE_FOLDERS = ("code", "model/code")
 STARTUP_SECONDS = 480  # until /ping must answer, when the variant does not say
 STOP_SECONDS = 3
+LONGEST_SOCKET_FOLDER = 60  # a socket's path has 104 characters on some systems
 PING_SECONDS = 0.02
 SUSPECT_SECONDS = 0.25  # a process that breaks a connection and lives on gets requests again after this
 LONGEST_BACKOFF_SECONDS = 30
@@ -363,7 +364,10 @@ def socket_folder(home: Path) -> Path:
         RuntimeError: the folder is another user's.
     """
     digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir(), f"local-sagemaker-{os.getuid()}-{digest}")
+    name = f"local-sagemaker-{os.getuid()}-{digest}"
+    folder = Path(tempfile.gettempdir(), name)
+    if len(str(folder)) > LONGEST_SOCKET_FOLDER:
+        folder = Path("/tmp", name)  # noqa: S108 - made for this user alone, and checked below
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise RuntimeError(f"{folder} belongs to another user: delete it, or set TMPDIR to a folder of your own")
