@@ -42,6 +42,10 @@ class JobRunner:
         thread = threading.Thread(target=self._supervise, args=(job, body, fail), name=f"job {job.name}", daemon=True)
         with self._lock:
             self._running[job.kind, job.name] = (job, thread)
+        # A stop that came since the record was written has found nothing that runs.
+        record = self._server.store.get(job.kind, job.name)
+        if record and record[f"{job.kind}Status"] == "Stopping":
+            job.cancel(STOPPED)
         thread.start()
 
     def stop(self, kind: str, name: str, reason: str = STOPPED) -> None:
