@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -53,6 +54,26 @@ def install(server: Server) -> None:
                 server.recent_metrics.add(metric, _moment(datum.get("Timestamp")), datum.get("Unit"), _summary(datum))
 
     CloudWatchBackend.put_metric_data = put_metric_data
+    _match_all_dimensions(CloudWatchBackend)
+
+
+def _match_all_dimensions(backend: type[CloudWatchBackend]) -> None:
+    """A metric is found by all of its dimensions, in any order: moto takes those that have more for the same one."""
+    from moto.cloudwatch.models import Dimension
+
+    statistics = backend.get_metric_statistics
+
+    def get_metric_statistics(self: CloudWatchBackend, *asked: object, dimensions: list[dict], **more: object) -> list:
+        wanted = {(dimension["Name"], dimension.get("Value")) for dimension in dimensions}
+        exact = SimpleNamespace(
+            get_all_metrics=lambda: [
+                datum for datum in self.get_all_metrics() if not wanted or len(datum.dimensions) == len(wanted)
+            ]
+        )
+        return statistics(exact, *asked, dimensions=dimensions, **more)
+
+    backend.get_metric_statistics = get_metric_statistics
+    Dimension.__lt__ = lambda self, other: (self.name, self.value) < (other.name, other.value)
 
 
 def past_values(since: dict[Key, float]) -> Iterator[tuple[Key, float, str, Summary]]:

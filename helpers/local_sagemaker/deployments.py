@@ -56,6 +56,7 @@ class Variant:
     max_body_bytes = 6_291_456
     memory_bytes: int | None = None  # what an instance has; None for the machine's
     instance_metrics = ("CPUUtilization", "MemoryUtilization")
+    config_name: str | None = None  # the endpoint configuration that it is of; its deployment knows
 
     def __init__(
         self,
@@ -163,6 +164,8 @@ class Deployment:
         self.shadow = Shadow(shadow) if shadow else None
         self.all_variants = [*variants, shadow] if shadow else variants
         self.hosts_components = any(isinstance(variant, component_hosts.HostVariant) for variant in variants)
+        for variant in self.all_variants:
+            variant.config_name = config_name
         self.max_body_bytes = min(variant.max_body_bytes for variant in variants)
         self._order = variants
         self.share_traffic()

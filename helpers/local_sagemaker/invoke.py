@@ -78,7 +78,7 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     target = request.headers.get(f"{PREFIX}Target-Variant")
     variant, asked, answer = await _answered(server, endpoint, target, body, headers)
     record = server.invocation_metrics.record
-    record(endpoint, variant.name, answer.status, time.perf_counter() - asked, asked - began, variant.component)
+    record(variant, answer.status, time.perf_counter() - asked, asked - began)
     if variant.direct:
         _add_container_metrics(variant, answer, asked - began)
     if answer.failed:

@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.deployments import Variant
     from helpers.local_sagemaker.recent_metrics import Key
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,19 @@ def is_per_request(metric: Key) -> bool:
     return namespace == NAMESPACE and name in PER_REQUEST
 
 
-_COMPONENT = ""  # in place of an endpoint: what comes instead of its variant is an inference component
-# The values of one variant in one second, by the metric's name and unit.
+class _Source(NamedTuple):
+    """Where values come from: the second, and the dimensions of their metrics."""
+
+    second: int
+    endpoint: str | None = None
+    variant: str | None = None
+    container: str | None = None
+    config: str | None = None
+    component: str | None = None
+
+
+_DIMENSIONS = ("EndpointName", "VariantName", "ContainerName", "EndpointConfigName", "InferenceComponentName")
+# The values of one source, by the metric's name and unit.
 _Samples = defaultdict[tuple[str, str], list[float]]
 
 
@@ -54,46 +66,39 @@ class InvocationMetrics:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._samples: defaultdict[tuple[str, str, str | None, int], _Samples] = defaultdict(_no_samples)
+        self._samples: defaultdict[_Source, _Samples] = defaultdict(_no_samples)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="invocation-metrics")
         self._thread.start()
 
-    def record(
-        self,
-        endpoint: str,
-        variant: str,
-        status: int,
-        model_seconds: float,
-        overhead_seconds: float,
-        component: str | None = None,
-    ) -> None:
-        """Adds one invocation, of an inference component if one is named.
-
-        The status is what the model's container answered, 0 when it did not.
-        """
+    def record(self, variant: Variant, status: int, model_seconds: float, overhead_seconds: float) -> None:
+        """Adds one invocation; status is what the model's container answered, 0 when it did not."""
         failed, second = status >= 500 or status == 0, int(time.time())
+        sources = [_Source(second, variant.endpoint, variant.name, config=variant.config_name)]
+        if variant.component is not None:
+            sources.append(_Source(second, component=variant.component))
         with self._lock:
-            of_all = [self._samples[endpoint, variant, None, second]]
-            if component is not None:
-                of_all.append(self._samples[_COMPONENT, component, None, second])
-            for samples in of_all:
+            for source in sources:
+                samples = self._samples[source]
                 samples["Invocations", "None"].append(1.0)
                 samples["Invocation4XXErrors", "None"].append(float(400 <= status < 500))
                 samples["Invocation5XXErrors", "None"].append(float(failed))
                 samples["ModelLatency", "Microseconds"].append(model_seconds * 1e6)
                 samples["OverheadLatency", "Microseconds"].append(overhead_seconds * 1e6)
 
-    def add_of_component(self, component: str, unit: str, **values: float) -> None:
-        """Like `add`, for the metrics of an inference component."""
-        self.add(_COMPONENT, component, unit, **values)
-
     def add(self, endpoint: str, variant: str, unit: str, *, container: str | None = None, **values: float) -> None:
         """Adds a value to each of some metrics of a variant or a container, all of them in one unit of CloudWatch's."""
+        self._add(_Source(int(time.time()), endpoint, variant, container), unit, values)
+
+    def add_of_component(self, component: str, unit: str, **values: float) -> None:
+        """Like `add`, for the metrics of an inference component."""
+        self._add(_Source(int(time.time()), component=component), unit, values)
+
+    def _add(self, source: _Source, unit: str, values: dict[str, float]) -> None:
         with self._lock:
             for name, value in values.items():
-                self._samples[endpoint, variant, container, int(time.time())][name, unit].append(float(value))
+                self._samples[source][name, unit].append(float(value))
 
     def stop(self) -> None:
         """Stops sending."""
@@ -121,14 +126,16 @@ class InvocationMetrics:
     def _flush(self, second: int) -> None:
         """Sends what was recorded before a second."""
         with self._lock:
-            taken = [key for key in self._samples if key[3] < second]
-            samples = {key: self._samples.pop(key) for key in taken}
+            taken = [source for source in self._samples if source.second < second]
+            samples = {source: self._samples.pop(source) for source in taken}
         data = []
-        for (endpoint, variant, container, its_second), recorded in samples.items():
-            if container is None and endpoint != _COMPONENT and (invocations := recorded.get(("Invocations", "None"))):
-                share = 1.0 / self._instances(endpoint, variant)
+        for source, recorded in samples.items():
+            if source.config is not None:  # once for the fleet of this configuration alone, then for all
+                data += _data(source, recorded)
+            if source.endpoint and (invocations := recorded.get(("Invocations", "None"))):
+                share = 1.0 / self._instances(source.endpoint, source.variant)
                 recorded["InvocationsPerInstance", "None"] = [share] * len(invocations)
-            data += _data(endpoint, variant, container, its_second, recorded)
+            data += _data(source._replace(config=None), recorded)
         for start in range(0, len(data), MAX_METRICS):
             self._server.client("cloudwatch").put_metric_data(
                 Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
@@ -136,24 +143,21 @@ class InvocationMetrics:
 
     def _instances(self, endpoint: str, variant: str) -> int:
         """How many instances share a variant's invocations, at least one."""
-        deployment = self._server.fleet.serving.get(endpoint)
-        serving = deployment.variants.get(variant) if deployment else None
-        return max(len(serving.workers), 1) if serving else 1
+        fleets = [fleet for fleet in self._server.fleet.in_service() if fleet.endpoint == endpoint]
+        return max(1, sum(len(fleet.variants[variant].workers) for fleet in fleets if variant in fleet.variants))
 
 
 def _no_samples() -> _Samples:
     return defaultdict(list)
 
 
-def _data(endpoint: str, variant: str, container: str | None, second: int, samples: _Samples) -> list[dict]:
-    named = {"EndpointName": endpoint, "VariantName": variant, "ContainerName": container}
-    if endpoint == _COMPONENT:
-        named = {"InferenceComponentName": variant}
-    dimensions = [{"Name": name, "Value": value} for name, value in named.items() if value is not None]
+def _data(source: _Source, samples: _Samples) -> list[dict]:
+    named = zip(_DIMENSIONS, source[1:], strict=True)
+    dimensions = [{"Name": name, "Value": value} for name, value in named if value is not None]
     return [
-        {"MetricName": name, "Dimensions": dimensions, "Timestamp": second, "Unit": unit, **part}
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": source.second, "Unit": unit, **part}
         for (name, unit), values in samples.items()
-        for part in _values(values, MAX_VALUES if unit in ("None", "Count") else MAX_LATENCIES)
+        for part in _values(values, MAX_VALUES if source.config or unit in ("None", "Count") else MAX_LATENCIES)
     ]
 
 

@@ -154,8 +154,7 @@ class _Exchange:
     def _record(self, status: int) -> None:
         model_seconds, overhead_seconds = time.perf_counter() - self._asked, self._asked - self._began
         record = self._server.invocation_metrics.record
-        name, component = self._variant.name, self._variant.component
-        record(self._variant.endpoint, name, status, model_seconds, overhead_seconds, component)
+        record(self._variant, status, model_seconds, overhead_seconds)
 
     def _add_metrics(self, unit: str, **values: float) -> None:
         self._server.invocation_metrics.add(self._variant.endpoint, self._variant.name, unit, **values)

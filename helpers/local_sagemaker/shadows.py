@@ -70,7 +70,6 @@ class Shadow:
             return
         except aiohttp.ClientConnectorError:
             status, answer_headers, answer = 0, {}, b""
-        endpoint, name = self.variant.endpoint, self.variant.name
-        server.invocation_metrics.record(endpoint, name, status, time.perf_counter() - asked, asked - began)
+        server.invocation_metrics.record(self.variant, status, time.perf_counter() - asked, asked - began)
         if self.variant.capture is not None and 200 <= status < 300:
             server.data_capture.record(self.variant.capture, headers, body, answer_headers, answer)

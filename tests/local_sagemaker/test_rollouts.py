@@ -115,6 +115,24 @@ class Updates:
         self.set_off(name, state)
         return name
 
+    def error_alarm(self, endpoint: str, average: float, **dimensions: str) -> str:
+        """An alarm on the share of requests to an endpoint that its model fails on."""
+        name = self.unique("errors")
+        watched = {"EndpointName": endpoint, "VariantName": "all", **dimensions}
+        self.cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SageMaker",
+            MetricName="Invocation5XXErrors",
+            Dimensions=[{"Name": key, "Value": value} for key, value in watched.items()],
+            Statistic="Average",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=average,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+            TreatMissingData="notBreaching",
+        )
+        return name
+
     def set_off(self, alarm: str, state: str = "ALARM") -> None:
         """Puts an alarm into a state."""
         self.cloudwatch.set_alarm_state(AlarmName=alarm, StateValue=state, StateReason="the test says so")
@@ -198,6 +216,32 @@ def test_an_alarm_during_the_canary_rolls_back(server, updates):
     assert "PendingDeploymentSummary" not in described
 
 
+def test_a_canary_that_fails_is_rolled_back_by_an_alarm_on_the_errors_of_the_endpoint(server, updates):
+    old, broken = updates.config("old"), updates.config("broken", code=BROKEN)
+    endpoint = updates.endpoint(old)
+    # Both fleets are in this metric: with half of the traffic on a canary that always fails, about half of it.
+    alarm = updates.error_alarm(endpoint, 0.1)
+    with Traffic(server.url, endpoint) as traffic:
+        traffic.more(25)
+        updates.begin(endpoint, broken, watched(canary(HALF, wait=3600), alarm))
+        described = deployed.await_status(updates.sm, endpoint, "InService")
+        assert {(answer.status, answer.name) for answer in traffic.more(50)} == {(200, old)}
+    assert described["EndpointConfigName"] == old and alarm in described["FailureReason"]
+    assert set(traffic.statuses()) == {200, 424}, "only what the canary itself answered may be an error"
+    assert all(answer.status == 424 or answer.name == old for answer in traffic.answers)
+
+
+def test_the_errors_of_the_new_fleet_alone_have_a_metric_of_their_own(server, updates):
+    old, broken = updates.config("old"), updates.config("broken", code=BROKEN)
+    endpoint = updates.endpoint(old)
+    alarm = updates.error_alarm(endpoint, 1.0, EndpointConfigName=broken)
+    twentieth = {"Type": "CAPACITY_PERCENT", "Value": 5}
+    with Traffic(server.url, endpoint, per_second=100):
+        updates.begin(endpoint, broken, watched(canary(twentieth, wait=3600), alarm))
+        described = deployed.await_status(updates.sm, endpoint, "InService")
+    assert described["EndpointConfigName"] == old and alarm in described["FailureReason"]
+
+
 def test_an_alarm_that_is_already_on_fails_the_update_before_anything_is_shifted(server, updates):
     endpoint = updates.endpoint(updates.config("old"))
     alarm = updates.alarm("ALARM")
@@ -278,6 +322,30 @@ def test_a_rolling_update_brings_the_whole_old_fleet_back(server, updates):
     assert set(traffic.statuses()) == {200}
     assert after["EndpointConfigName"] == old and alarm in after["FailureReason"]
     assert after["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+
+
+def test_each_fleet_has_its_own_shadow_while_traffic_shifts(server, updates, tmp_path):
+    note = 'with open(os.environ["NOTES"], "a") as notes: notes.write(name + "\\n")'
+    noting = deployed.OBEDIENT.replace('    if "raise"', f'    {note}\n    if "raise"', 1)
+    notes, configs = tmp_path / "notes", {}
+    for prefix in ("old", "new"):
+        model = updates.config(f"{prefix}-shadow", code=noting, NOTES=str(notes))
+        configs[prefix], configs[f"{prefix} shadow"] = updates.config(prefix), model
+        updates.sm.create_endpoint_config(
+            EndpointConfigName=f"{model}-both",
+            ProductionVariants=[deployed.variant(configs[prefix], "all")],
+            ShadowProductionVariants=[deployed.variant(model, "shadow")],
+        )
+    endpoint = updates.endpoint(f"{configs['old shadow']}-both")
+    with Traffic(server.url, endpoint) as traffic:
+        updates.begin(endpoint, f"{configs['new shadow']}-both", rolling(HALF, wait=120))
+        updates.await_variant(endpoint, "Baking", "Baking for 120 seconds")
+        pending = updates.sm.describe_endpoint(EndpointName=endpoint)["PendingDeploymentSummary"]
+        assert [variant["VariantName"] for variant in pending["ShadowProductionVariants"]] == ["shadow"]
+        deployed.await_status(updates.sm, endpoint, "InService")
+        traffic.more(20)
+    assert set(traffic.statuses()) == {200}
+    assert set(notes.read_text().split()) == {configs["old shadow"], configs["new shadow"]}
 
 
 def test_an_update_that_takes_too_long_rolls_back(hasty):
