@@ -27,6 +27,7 @@ JOB_SECONDS, WORKER_SECONDS = 0.1, 0.5  # between two looks
 _MOST_PROCESSES = 2000
 _THREADS_PER_PROCESS = 8
 _SHARE_OF_MEMORY, _SHARE_OF_FREE_DISK = 0.9, 0.9
+_LEAST_FREE_DISK = 32 * 1024**2  # of the machine: who wrote more than that is ended before it is all gone
 _DISK_SECONDS, _DISK_SHARE = 0.5, 0.05  # a look at the disk: how often at most, and how much of the time it takes
 _INSTANCE = re.compile(r"ml\.(?P<family>[a-z]+)\d[a-z]*\.(?P<size>\w+)")
 _GIB_PER_VCPU = {"c": 2, "g": 4, "m": 4, "r": 8}
@@ -145,7 +146,7 @@ class Watch:
             )
         if used.resident <= most.memory:
             return None
-        held = process_tree.proportional(self._process.pid)
+        held = process_tree.proportional(self._process.pid, with_files=False)
         held = used.resident if held is None else held
         if held <= most.memory:
             return None
@@ -159,6 +160,8 @@ class Watch:
         used = sum(map(_disk_usage, self._folders))
         took = time.monotonic() - begin
         self._next_disk = begin + max(_DISK_SECONDS, took / _DISK_SHARE)
+        if used > _LEAST_FREE_DISK and shutil.disk_usage(self._folders[0]).free < _LEAST_FREE_DISK:
+            return f"No space left on device: {self._name} wrote {used / GIB:.2f} GiB, and the machine's disk is full"
         if used < self._limits.disk:
             return None
         return (

@@ -44,8 +44,13 @@ def usage(pid: int) -> Usage:
     return Usage(len(pids), threads, sum(map(_resident, pids)))
 
 
-def proportional(pid: int) -> int | None:
-    """Bytes of a tree in which pages that processes share count once; None where the system does not tell."""
+def proportional(pid: int, with_files: bool = True) -> int | None:
+    """Bytes of a tree in which pages that processes share count once; None where the system does not tell.
+
+    Args:
+        pid: of the process at the top.
+        with_files: whether pages of mapped files count, which the system takes back when it needs them.
+    """
     total = 0
     for member in (pid, *descendants(pid)):
         try:
@@ -54,7 +59,8 @@ def proportional(pid: int) -> int | None:
             continue
         except OSError:
             return None
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines[1:]}
+        total += sizes["Pss"] - (0 if with_files else sizes.get("Pss_File", 0))
     return total
 
 

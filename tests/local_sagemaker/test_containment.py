@@ -4,6 +4,9 @@ Every misbehaviour here is finite, and the server's limits are low: 0.4 GiB, 0.2
 """
 
 import json
+import os
+import subprocess
+import sys
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -16,7 +19,7 @@ from deployed import create_endpoint, create_model, variant
 from submitted_jobs import Submitter
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import arns, containment, logs
+from helpers.local_sagemaker import arns, containment, logs, process_tree, sandbox
 
 LOW = {
     "LOCAL_SAGEMAKER_MAX_MEMORY_GB": "0.4",
@@ -256,6 +259,39 @@ def test_a_worker_that_uses_too_much_memory_is_replaced(contained, unique):
 def test_the_memory_of_an_instance_type(instance_type, gib):
     known = containment.instance_memory(instance_type)
     assert known == (gib and gib * containment.GIB)
+
+
+def test_pages_of_a_mapped_file_are_no_memory_of_a_job(tmp_path):
+    (tmp_path / "data").write_bytes(bytes(100_000_000))
+    script = f"""
+import mmap, sys
+file = open({str(tmp_path / "data")!r}, "rb")
+mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+for begin in range(0, len(mapped), 4096):
+    mapped[begin]
+print("mapped", flush=True)
+sys.stdin.read()
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"mapped\n"
+        with_files = process_tree.proportional(process.pid)
+        without = process_tree.proportional(process.pid, with_files=False)
+    finally:
+        process.communicate()
+    assert with_files - without > 90_000_000
+
+
+def test_a_job_is_ended_before_the_disk_of_the_machine_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(containment, "_LEAST_FREE_DISK", 1_000_000)
+    (tmp_path / "data").write_bytes(bytes(2_000_000))
+    nothing_left = types.SimpleNamespace(free=0)
+    monkeypatch.setattr(containment.shutil, "disk_usage", lambda folder: nothing_left)
+    process = sandbox.launch_on_host(["sleep", "60"], {"PATH": os.environ["PATH"]}, cwd=tmp_path)
+    limits = containment.Limits(memory=1e12, processes=100, disk=1e12)
+    watch = containment.Watch(process, limits, [tmp_path], "algo-1", seconds=0.01)
+    assert process.wait(timeout=60) == -9
+    assert watch.close() == "No space left on device: algo-1 wrote 0.00 GiB, and the machine's disk is full"
 
 
 def test_limits_are_the_smallest_of_instance_machine_and_setting(tmp_path, monkeypatch):
