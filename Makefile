@@ -1,5 +1,6 @@
 # make        create .venv, install the pins, generate and run the labs, build the site
 # make test   every check that CI runs
+# make figures  measure anew what the book's page of figures shows, on a machine that does nothing else
 # make clean  delete what the two have made, .venv excepted
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -9,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: all test lint clean
+.PHONY: all test lint figures clean
 .NOTPARALLEL:
 
 all: $(INSTALLED)
@@ -28,6 +29,9 @@ lint: $(INSTALLED)
 	ruff format --check .
 	codespell
 	lint-imports
+
+figures: $(INSTALLED)
+	pytest tests/benchmarks tests/local_sagemaker/test_kill.py --figures book/reference/figures.json
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else f"the course needs Python 3.11, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'

@@ -5,10 +5,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from measured import RESULTS, Report
 
 from helpers import SageMakerHelper, connect, local_sagemaker
 
 PROJECT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--figures FILE` keeps what was measured for the book's page of figures."""
+    parser.addoption("--figures", type=Path, help="file to write the measured figures to, besides _build")
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Iterator[Report]:
+    """Prints, keeps and asserts figures; see `Report`."""
+    made = Report()
+    yield made
+    for path in filter(None, (RESULTS, request.config.getoption("figures"))):
+        if made.results:
+            made.write(path)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Sphinx extension of the course: links to the files that the site serves for download, and quizzes."""
+"""Sphinx extension of the course: links to downloads, quizzes, and tables of what runs locally and how fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from helpers.course.downloads import wheel_name
+from helpers.course.figures import Figures
 from helpers.course.quiz import Quiz
+from helpers.course.what_runs import WhatRuns
 
 
 class Material(SphinxRole):
@@ -32,9 +34,11 @@ class Material(SphinxRole):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the role and the quiz; called by Sphinx."""
+    """Register the role and the directives; called by Sphinx."""
     app.add_role("material", Material())
+    app.add_directive("figures", Figures)
     app.add_directive("quiz", Quiz)
+    app.add_directive("what-runs", WhatRuns)
     app.add_css_file("css/quiz.css")
     app.add_js_file("quiz.js")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -140,6 +140,7 @@ def test_training_and_inference_take_at_most_a_quarter_longer_than_called_direct
     report(
         "Training and inference, local SageMaker / direct",
         through / direct,
+        topic="Labs",
         bar=1.25,
         unit="x",
         slack=1.4,
