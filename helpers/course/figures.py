@@ -50,15 +50,23 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def figure(value: object, unit: str = "") -> str:
+    """A figure and its unit, on one line."""
+    text = number(value) if isinstance(value, int | float) else str(value)
+    return f"{text}\N{NO-BREAK SPACE}{unit}" if unit else text
+
+
 def _table(results: dict[str, dict]) -> str:
     rows = []
     for name, result in results.items():
-        side = "at least" if result["at_least"] else "at most"
-        more = ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in result["details"].items())
-        measured = f"{number(result['value'])} {result['unit']}"
-        rows.append((name, measured, f"{side} {number(result['bar'])} {result['unit']}", more))
+        sign = "≥" if result["at_least"] else "≤"
+        more = ", ".join(_detail(key, value) for key, value in result["details"].items())
+        bar = f"{sign}\N{NO-BREAK SPACE}{figure(result['bar'], result['unit'])}"
+        rows.append((name, figure(result["value"], result["unit"]), bar, more))
     return table(("What", "Measured", "Bar", "In the same run"), rows)
 
 
-def _value(value: object) -> str:
-    return number(value) if isinstance(value, int | float) else str(value)
+def _detail(key: str, value: object) -> str:
+    """`local_ms=0.4` as "local 0.4 ms"."""
+    words, unit = (key.removesuffix("_ms"), "ms") if key.endswith("_ms") else (key, "")
+    return f"{words.replace('_', ' ')} {figure(value, unit)}"

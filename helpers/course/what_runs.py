@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from docutils import nodes
@@ -30,18 +31,11 @@ class WhatRuns(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Write the table as Markdown; it is made anew when the local SageMaker's code has changed."""
-        tables = {
-            "counts": counts,
-            "images": images,
-            "shims": shims,
-            "services": services,
-            **{level.replace(" ", "-"): lambda level=level: operations(level) for level in Level},
-        }
-        if self.arguments[0] not in tables:
-            raise self.error(f"what-runs: {self.arguments[0]!r} is none of {', '.join(tables)}")
+        if self.arguments[0] not in TABLES:
+            raise self.error(f"what-runs: {self.arguments[0]!r} is none of {', '.join(TABLES)}")
         for path in Path(catalogue.__file__).parent.glob("*.py"):
             self.env.note_dependency(str(path))
-        return parsed(self, tables[self.arguments[0]]())
+        return parsed(self, TABLES[self.arguments[0]]())
 
 
 def parsed(directive: SphinxDirective, markdown: str) -> list[nodes.Node]:
@@ -99,6 +93,15 @@ def services() -> str:
     """The services that moto answers, in one paragraph."""
     names = catalogue.moto_services()
     return f"moto {catalogue.moto_version()} has {len(names)} of them: {', '.join(names)}."
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "counts": counts,
+    "images": images,
+    "shims": shims,
+    "services": services,
+    **{level.replace(" ", "-"): partial(operations, level) for level in Level},
+}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]], numbers: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-from helpers.local_sagemaker import app, images, model, operations, routes, shims
+from helpers.local_sagemaker import alarms, app, auto_scaling, images, model, operations, routes, shims
 from helpers.local_sagemaker.operations import Level
 
 SERVICES = ("sagemaker", *routes.SERVICES)
@@ -25,7 +25,12 @@ def repositories() -> dict[str, str]:
 
 def shimmed() -> dict[str, str]:
     """Operations of other services that are answered by code of our own, and what that does."""
-    found = {}
+    scaling = ", ".join(f"{auto_scaling.SERVICE}:{name}" for name in auto_scaling.OPERATIONS)
+    watching = ", ".join(f"monitoring:{name}" for name in alarms.OPERATIONS)
+    found = {
+        scaling: "scales the workers of endpoints by their real metrics, and by schedule.",
+        watching: "alarms are evaluated by M of N periods, and take their actions.",
+    }
     for handler in dict.fromkeys(shims.SHIMS.values()):
         names = [f"{service}:{operation}" for (service, operation), shim in shims.SHIMS.items() if shim is handler]
         summary = (handler.__doc__ or "").partition("\n")[0]

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from http.client import HTTPConnection
 import boto3
 import pytest
 from botocore.client import BaseClient
-from timing import alternately, connection, control_plane, request, signed
+from timing import Call, alternately, connection, control_plane, request, signed
 
 from helpers import SageMakerHelper
 
@@ -95,11 +94,13 @@ def test_s3_is_no_slower(both, report, name):
     report(f"{name}, of moto's time", ratio, topic="S3", bar=1, unit="x", slack=2.5, local_ms=our, moto_ms=their)
 
 
-def _compared(ours, theirs) -> tuple[float, float, float]:
-    """The ratio of the medians, and both in milliseconds."""
-    pairs = alternately(ours, theirs, ROUNDS, CALLS)
-    our, their = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return statistics.median(our / their for our, their in pairs), round(our, 3), round(their, 3)
+def _compared(ours: Call, theirs: Call) -> tuple[float, float, float]:
+    """The ratio of the medians, and both in milliseconds.
+
+    The quickest rounds of both sides count: what else the machine does in the meantime can only add.
+    """
+    our, their = (min(side) for side in zip(*alternately(ours, theirs, ROUNDS, CALLS), strict=True))
+    return our / their, round(our, 3), round(their, 3)
 
 
 def _fill(url: str) -> None:

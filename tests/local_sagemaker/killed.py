@@ -63,7 +63,6 @@ class Victim:
         self.ledger = Ledger()
         self.random = random.Random(seed)
         self.faults: list[BaseException] = []
-        self.kills: list[str] = []
         self.killed = threading.Event()
         self._target, self._count = "", 0
         self._lock = threading.Lock()
@@ -117,24 +116,27 @@ class Victim:
             thread.join()
         assert not self.faults, self.faults
         assert was_reached, f"{point!r} was never reached"
-        self.kills.append(point)
         self.running = self._start()
 
     def leave_no_orphans(self) -> None:
         """Asserts that no process of an earlier server is left; the kernel may need a moment."""
         _await_equal(lambda: [process.cmdline() for process in self._orphans()], [])
 
-    def leave_no_files(self, endpoints: set[str]) -> None:
-        """Asserts that nothing is left of jobs, of endpoints that are gone, and of requests that were cut short."""
+    def leave_no_files(self, instances: dict[str, int]) -> None:
+        """Asserts that nothing is left of jobs, of endpoints that are gone, and of requests that were cut short.
+
+        Args:
+            instances: the endpoints, and how many instances each has.
+        """
         with sqlite3.connect(self.home / "state.db") as connection:
             rows = connection.execute("SELECT body_file FROM journal WHERE body_file IS NOT NULL").fetchall()
         assert {path.name for path in (self.home / "journal").iterdir()} == {name for (name,) in rows}
-        assert [str(path) for path in (self.home / "jobs").rglob("*")] == []
+        assert [str(path) for folder in ("jobs", "async") for path in (self.home / folder).rglob("*")] == []
         assert {path.name for path in self.home.iterdir()} <= HOME_FILES
-        # One generation and one socket for each endpoint: what was updated last is being drained.
+        # One generation for each endpoint, one socket for each instance: what was updated last is being drained.
         sockets = workers.socket_folder(self.home)
-        _await_equal(lambda: sorted(path.parent.name for path in self.home.glob("endpoints/*/*")), sorted(endpoints))
-        _await_equal(lambda: len(list(sockets.iterdir())), len(endpoints))
+        _await_equal(lambda: sorted(path.parent.name for path in self.home.glob("endpoints/*/*")), sorted(instances))
+        _await_equal(lambda: len(list(sockets.glob("*.sock"))), sum(instances.values()))
 
     def end(self) -> None:
         """Ends the server and its nursery."""
@@ -178,7 +180,7 @@ class Victim:
 
 
 HOME_FILES = {
-    *("state.db", "state.db-wal", "state.db-shm", "journal", "jobs", "endpoints", "overlays"),
+    *("state.db", "state.db-wal", "state.db-shm", "journal", "jobs", "async", "endpoints", "components", "overlays"),
     *("server.json", "server.lock", "server.log"),
 }
 
