@@ -33,7 +33,8 @@ def machine(measured: dict) -> str:
     of = measured["machine"]
     return (
         f"Measured on {measured['date']} on one machine with {of['cores']} cores ({of['processor']}) and "
-        f"{of['memory_gib']} GiB of memory, under Python {of['python']}; client, server and workers share the cores."
+        f"{of['memory_gib']} GiB of memory, under Python {of['python']}; client, server and workers share the cores. "
+        f"The load average at the end was {measured['load']:.1f}."
     )
 
 

@@ -24,7 +24,7 @@ def test_the_machine_is_named(project):
     told = figures.machine(measured)
     for member in ("cores", "memory_gib", "processor", "python"):
         assert str(measured["machine"][member]) in told
-    assert measured["date"] in told
+    assert measured["date"] in told and f"{measured['load']:.1f}" in told
 
 
 def test_the_page_itself_holds_no_figure(project):
