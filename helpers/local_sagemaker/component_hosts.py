@@ -10,6 +10,7 @@ from helpers.local_sagemaker import errors, instance_types
 from helpers.local_sagemaker.errors import InvocationError
 from helpers.local_sagemaker.instance_types import Capacity
 from helpers.local_sagemaker.invocations import INFERENCE_COMPONENT
+from helpers.local_sagemaker.workers import STARTUP_SECONDS
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -132,6 +133,7 @@ def plan(variant: dict, config: dict) -> dict:
         "InstanceType": variant["InstanceType"],
         "NetworkIsolation": config["EnableNetworkIsolation"],
         "Routing": variant.get("RoutingConfig", {}).get("RoutingStrategy"),
+        "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS),
     }
     if scaling:
         spec["ManagedInstanceScaling"] = scaling

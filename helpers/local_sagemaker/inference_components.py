@@ -14,7 +14,6 @@ from helpers.local_sagemaker import (
     listing,
     model_data,
     rollback_alarms,
-    workers,
 )
 from helpers.local_sagemaker.component_fleet import KIND, NEXT_PLAN, PLAN
 from helpers.local_sagemaker.instance_types import Capacity
@@ -219,7 +218,7 @@ def _plan(server: Server, host: dict, request: dict) -> dict:
         "InstanceType": host["InstanceType"],
         "Weight": 1.0,
         "Model": model,
-        "StartupSeconds": startup.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
+        "StartupSeconds": startup.get("ContainerStartupHealthCheckTimeoutInSeconds", host["StartupSeconds"]),
         "Cpus": needs.cpus,
         "MemoryInMb": needs.memory_mb,
         "Accelerators": needs.accelerators,

@@ -73,8 +73,7 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.Re
     began = time.perf_counter()
     require_endpoint(server, endpoint)
     headers = forwarded_headers(request)
-    deployment = server.fleet.serving.get(endpoint)
-    body = await read_body(request, deployment.max_body_bytes if deployment else MAX_BODY_BYTES)
+    body = await read_body(request, longest_body(server, endpoint))
     target = request.headers.get(f"{PREFIX}Target-Variant")
     variant, asked, answer = await _answered(server, endpoint, target, body, headers)
     record = server.invocation_metrics.record
@@ -170,7 +169,13 @@ async def _claimed(server: Server, variant: Variant, headers: Mapping[str, str])
         raise model_error(server, variant, error.worker.containers[0], 0, str(error)) from error
 
 
-async def read_body(request: web.Request, longest: int = MAX_BODY_BYTES) -> bytes:
+def longest_body(server: Server, endpoint: str) -> int:
+    """Bytes that a request to an endpoint may have."""
+    deployment = server.fleet.serving.get(endpoint)
+    return deployment.max_body_bytes if deployment else MAX_BODY_BYTES
+
+
+async def read_body(request: web.Request, longest: int) -> bytes:
     """The request's body; one that is too long is not kept in memory.
 
     Raises:

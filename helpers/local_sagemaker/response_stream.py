@@ -45,7 +45,7 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.St
     headers.pop("Accept", None)  # that of the stream, which some SDKs send
     if ACCEPT in request.headers:
         headers["Accept"] = request.headers[ACCEPT]
-    body = await invoke.read_body(request)
+    body = await invoke.read_body(request, invoke.longest_body(server, endpoint))
     target = request.headers.get(f"{invoke.PREFIX}Target-Variant")
     deadline = time.monotonic() + invoke.READY_SECONDS
     shadowed = False

@@ -278,6 +278,43 @@ def test_an_update_to_a_broken_model_keeps_the_copies(endpoint, component, model
     assert ask(name, made)["name"] == good
 
 
+def test_an_alarm_in_the_middle_of_an_update_brings_the_copies_back(
+    endpoint, component, model, ask, sm, client, unique
+):
+    name, old, alarm = endpoint(), model(), unique("alarm")
+    cloudwatch = client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=alarm,
+        Namespace="Course",
+        MetricName=alarm,
+        Statistic="Average",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0.5,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="ignore",
+    )
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="the new model is worse")
+    made = component(name, copies=2, ModelName=old)
+    policy = {"MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 50}, "WaitIntervalInSeconds": 0}
+    sm.update_inference_component(
+        InferenceComponentName=made,
+        Specification={"ModelName": model(), "ComputeResourceRequirements": NEEDS},
+        DeploymentConfig={
+            "RollingUpdatePolicy": policy,
+            "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+        },
+    )
+    settled = await_status(sm, made)
+    assert alarm in settled["FailureReason"]
+    assert settled["Specification"]["ModelName"] == old
+    assert settled["RuntimeConfig"] == {"DesiredCopyCount": 2, "CurrentCopyCount": 2}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: ask(name, made, sleep=0.1), range(6)))
+    assert {answer["name"] for answer in answers} == {old}
+    assert len({answer["worker"] for answer in answers}) == 2
+
+
 def test_an_endpoint_goes_after_its_components(endpoint, component, sm):
     name = endpoint()
     made = component(name)

@@ -391,6 +391,22 @@ def test_updates_between_serverless_configurations_lose_no_request(deploy, model
     assert summary["CurrentServerlessConfig"]["MemorySizeInMB"] == 2048
 
 
+def test_a_request_in_its_cold_start_is_answered_when_the_endpoint_is_deleted(
+    sm, client, model, ask, unique, environments
+):
+    name = unique("deleted")
+    deployed.create_endpoint(sm, name, [serverless(model(LOADING="1"))])
+    until(lambda: not environments(name))
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask, name)
+        until(lambda: environments(name))
+        sm.delete_endpoint(EndpointName=name)
+        assert asking.result()["environment"]
+    until(lambda: not environments(name))
+    with pytest.raises(ClientError, match=f"Endpoint {name} of account .* not found"):
+        ask(name)
+
+
 def test_killed_and_started_again_it_serves_and_leaves_no_process(tmp_path, client_of, unique, monkeypatch):
     monkeypatch.setenv("LOCAL_SAGEMAKER_SPEEDUP", SPEEDUP)
     running = local_sagemaker.start(tmp_path / "home")
