@@ -26,8 +26,12 @@ def check(server: Server, request: dict) -> None:
         raise _not_supported("Shadow production variants")
     if "ServerlessConfig" in variants[0]:
         raise _not_supported("Serverless variants")
-    if _is_multi_model(server, variants[0].get("ModelName", "")):
+    model = server.store.get("Model", variants[0].get("ModelName", "")) or {}
+    containers = [model.get("PrimaryContainer", {}), *model.get("Containers", [])]
+    if any(container.get("Mode") == "MultiModel" for container in containers):
         raise _not_supported("Multi-model endpoints")
+    if model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
+        raise _not_supported("Containers that are invoked directly")
     _check_output(config["OutputConfig"])
 
 
@@ -38,12 +42,6 @@ def concurrency(config: dict) -> int:
 
 def _not_supported(what: str) -> errors.AwsError:
     return errors.validation(f"{what} are not supported when specifying an AsyncInferenceConfig.")
-
-
-def _is_multi_model(server: Server, name: str) -> bool:
-    model = server.store.get("Model", name) or {}
-    containers = [model.get("PrimaryContainer", {}), *model.get("Containers", [])]
-    return any(container.get("Mode") == "MultiModel" for container in containers)
 
 
 def _check_output(output: dict) -> None:

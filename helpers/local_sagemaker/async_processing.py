@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_PAYLOAD_BYTES = 2**30
+MAX_BYTES_AT_ONCE = 8 * 2**20  # larger answers are uploaded in parts
 MAX_CAPTURED_BYTES = 6_291_456
 DEFAULT_TIMEOUT_SECONDS = 900
 
@@ -236,7 +237,11 @@ class Processing:
         began = time.perf_counter()
         try:
             client = self._server.client("s3")
-            client.upload_file(str(self._output), location.bucket, location.key, ExtraArgs=options)
+            if self._output.stat().st_size <= MAX_BYTES_AT_ONCE:
+                body = self._output.read_bytes()
+                client.put_object(Bucket=location.bucket, Key=location.key, Body=body, **options)
+            else:
+                client.upload_file(str(self._output), location.bucket, location.key, ExtraArgs=options)
         except (ClientError, BotoCoreError, S3UploadFailedError) as error:
             reason = f"ClientError: Failed to upload the response to {location}: {error}"
             raise FailedError(reason, "ResponseUploadFailures") from error

@@ -37,9 +37,15 @@ def model(sm, s3, bucket):
 
 
 @pytest.fixture(scope="module")
-def multi_model(sm, bucket, role_arn):
-    container = {"Image": deployed.SKLEARN, "Mode": "MultiModel", "ModelDataUrl": f"s3://{bucket}/models/"}
-    sm.create_model(ModelName="async-multi-model", ExecutionRoleArn=role_arn, Containers=[container])
+def other_models(sm, bucket, role_arn, model):
+    """A multi-model container, two that are invoked directly, and an inference pipeline of the same two."""
+    many = {"Image": deployed.SKLEARN, "Mode": "MultiModel", "ModelDataUrl": f"s3://{bucket}/models/"}
+    sm.create_model(ModelName="async-multi-model", ExecutionRoleArn=role_arn, Containers=[many])
+    one = {"Image": deployed.SKLEARN, "ModelDataUrl": f"s3://{bucket}/{model}/model.tar.gz"}
+    two = [one | {"ContainerHostname": name} for name in ("first", "second")]
+    direct = {"Containers": two, "InferenceExecutionConfig": {"Mode": "Direct"}}
+    sm.create_model(ModelName="async-direct", ExecutionRoleArn=role_arn, **direct)
+    sm.create_model(ModelName="async-pipeline", ExecutionRoleArn=role_arn, Containers=two)
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +241,7 @@ def test_each_kind_of_endpoint_takes_its_own_invocations(sm, runtime, endpoint, 
             f"Serverless variants {REFUSED}",
         ),
         ({"ProductionVariants": [deployed.variant("async-multi-model")]}, f"Multi-model endpoints {REFUSED}"),
+        ({"ProductionVariants": [deployed.variant("async-direct")]}, f"Containers that are invoked directly {REFUSED}"),
         ({"S3OutputPath": "https://example.com/out"}, r"OutputConfig\.S3OutputPath: The S3 URI is not valid"),
         (
             {"NotificationConfig": {"IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC"]}},
@@ -242,7 +249,7 @@ def test_each_kind_of_endpoint_takes_its_own_invocations(sm, runtime, endpoint, 
         ),
     ],
 )
-def test_a_config_that_cannot_be_asynchronous_is_refused(sm, bucket, model, multi_model, members, words):
+def test_a_config_that_cannot_be_asynchronous_is_refused(sm, bucket, model, other_models, members, words):
     output = {name: members[name] for name in ("S3OutputPath", "NotificationConfig") if name in members}
     members = {name: member for name, member in members.items() if name not in output}
     request = {"ProductionVariants": [deployed.variant(model)]} | members
@@ -258,6 +265,18 @@ def test_outputs_are_encrypted_with_the_key_that_the_config_names(sm, runtime, b
     accepted = runtime.invoke_endpoint_async(EndpointName=name, Body=b"{}", ContentType="application/json")
     answer = outcomes.wait(accepted["OutputLocation"])
     assert (answer["ServerSideEncryption"], answer["SSEKMSKeyId"]) == ("aws:kms", key)
+    sm.delete_endpoint(EndpointName=name)
+
+
+def test_a_request_passes_through_an_inference_pipeline(sm, runtime, bucket, outcomes, other_models, unique):
+    name = unique("pipeline")
+    asynchronous.create_endpoint(sm, name, asynchronous.config(bucket), "async-pipeline")
+    request = {"EndpointName": name, "ContentType": "application/json"}
+    accepted = runtime.invoke_endpoint_async(Body=b'{"n": 1}', **request)
+    answer = json.loads(outcomes.wait(accepted["OutputLocation"])["content"])
+    assert answer["order"]["order"] == {"n": 1} and answer["worker"] != answer["order"]["worker"]
+    failed = runtime.invoke_endpoint_async(Body=b'{"raise": "no such card"}', **request)
+    assert outcomes.wait(failed["FailureLocation"])["content"].startswith(b"no such card")
     sm.delete_endpoint(EndpointName=name)
 
 
