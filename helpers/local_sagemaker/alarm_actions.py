@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import alarm_history, alarms, arns
+from helpers.local_sagemaker import alarm_history, alarm_metrics, alarms, arns
 from helpers.local_sagemaker.alarm_evaluation import timestamp
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _values(server: Server, alarm: dict, change: dict) -> list[float]:
         return data["recentDatapoints"]
     if "AlarmRule" in alarm:
         return []
-    points = server.alarm_watch.datapoints(alarm, int(change["Time"]))
+    points = alarm_metrics.datapoints(server, alarm, int(change["Time"]))
     return [point.value for point in points if point.value is not None][-alarm["EvaluationPeriods"] :]
 
 

@@ -1,11 +1,4 @@
-"""The thread that evaluates alarms.
-
-An alarm's period of P seconds is a window of P / speedup real seconds, rounded to whole seconds and at least one; it is
-looked at once in each of AWS's minutes, so once a second at the default speedup. Metrics keep their real times. A
-metric with a value for each request is a rate: its Sum and its SampleCount over a window are scaled to the whole
-period, so that 1,000 invocations a minute are really 1,000 a minute whatever the speedup. All other sums are of what a
-program reported in the window: five errors that it counted are five.
-"""
+"""The thread that evaluates alarms: once in every one of AWS's minutes, so once a second at the default speedup."""
 
 from __future__ import annotations
 
@@ -20,17 +13,12 @@ from helpers.local_sagemaker import (
     alarm_actions,
     alarm_definitions,
     alarm_evaluation,
+    alarm_metrics,
     alarms,
     cloudwatch,
     composite_alarms,
-    metric_math,
-    metrics,
-    percentiles,
-    scalable_targets,
 )
-from helpers.local_sagemaker.alarm_definitions import Query
-from helpers.local_sagemaker.alarm_evaluation import Datapoint
-from helpers.local_sagemaker.recent_metrics import Key, RecentMetrics, Summary
+from helpers.local_sagemaker.recent_metrics import Key, RecentMetrics
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -40,7 +28,6 @@ logger = logging.getLogger(__name__)
 # The values of a second have arrived when the next is half over.
 SETTLING_SECONDS = 0.5
 _MINUTE, _HIGH_RESOLUTION = 60, 10
-_parsed = functools.lru_cache(maxsize=1024)(metric_math.Expression)
 _rule = functools.lru_cache(maxsize=1024)(composite_alarms.Rule)
 
 
@@ -72,16 +59,6 @@ class AlarmWatch:
         self._woken.set()
         self._thread.join(timeout=5)
 
-    def window(self, period: int) -> int:
-        """Real seconds of a period."""
-        return max(1, round(period / self._server.speedup))
-
-    def datapoints(self, alarm: dict, end: float) -> list[Datapoint]:
-        """An alarm's datapoints in the evaluation range that ends at `end`, oldest first."""
-        window = self.window(alarm_definitions.period_of(alarm))
-        count = alarm_evaluation.evaluation_range(alarm)
-        return [self._datapoint(alarm, end - age * window, window) for age in range(count, 0, -1)]
-
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
@@ -102,7 +79,9 @@ class AlarmWatch:
         before = dict(states)
         for alarm in metric_alarms:
             name = alarm["AlarmName"]
-            step = self.window(_HIGH_RESOLUTION if alarm_definitions.period_of(alarm) < _MINUTE else _MINUTE)
+            step = alarm_metrics.window(
+                self._server, _HIGH_RESOLUTION if alarm_definitions.period_of(alarm) < _MINUTE else _MINUTE
+            )
             if self._evaluated.get(name) != second // step and self._is_watched(alarm):
                 self._evaluated[name] = second // step
                 states[name] = self._evaluate(alarm, second - second % step)
@@ -125,7 +104,7 @@ class AlarmWatch:
             return alarm["StateValue"]
 
     def _evaluated_state(self, alarm: dict, end: int) -> str:
-        verdict = alarm_evaluation.evaluate(alarm, self.datapoints(alarm, end), time.time())
+        verdict = alarm_evaluation.evaluate(alarm, alarm_metrics.datapoints(self._server, alarm, end), time.time())
         if verdict is None:
             return alarm["StateValue"]
         self._conclude(alarm, verdict.state, verdict.reason, verdict.data)
@@ -162,29 +141,12 @@ class AlarmWatch:
                 if (now := alarms.find(store, name)) and now.get("_Due"):
                     store.update(alarms.kind_of(now), name, _Due=now["_Due"][1:] or None)
 
-    def _datapoint(self, alarm: dict, begin: float, window: int) -> Datapoint:
-        values: dict[str, float | None] = {}
-        for query in alarm_definitions.queries(alarm):
-            summary = self._server.recent_metrics.summary(query.metric, query.unit, begin, begin + window)
-            if summary is None and begin >= scalable_targets.zero_since(self._server.store, query.metric):
-                summary = Summary(1.0, 0.0, 0.0, 0.0, [0.0])
-            values[query.id] = _statistic(query, summary, window)
-        if "Metrics" not in alarm:
-            return Datapoint(begin, values[""], summary.count if summary else None)
-        waiting = {entry["Id"]: _parsed(entry["Expression"]) for entry in alarm["Metrics"] if "Expression" in entry}
-        stats = list(values.values())
-        while waiting:
-            for name in [name for name, expression in waiting.items() if expression.names <= values.keys()]:
-                values[name] = waiting.pop(name).value(values, stats)
-        returned = next(entry["Id"] for entry in alarm["Metrics"] if entry.get("ReturnData", True))
-        return Datapoint(begin, values[returned])
-
     def _wanted(self) -> dict[Key, float]:
         """How many seconds of which metrics the alarms look at."""
         wanted: dict[Key, float] = {}
         for alarm in self._server.store.list("MetricAlarm"):
             periods = alarm_evaluation.evaluation_range(alarm) + 1
-            seconds = periods * self.window(alarm_definitions.period_of(alarm))
+            seconds = periods * alarm_metrics.window(self._server, alarm_definitions.period_of(alarm))
             for query in alarm_definitions.queries(alarm):
                 wanted[query.metric] = max(wanted.get(query.metric, 0.0), seconds)
         return wanted
@@ -203,25 +165,6 @@ class AlarmWatch:
 def _until_settled(now: float) -> float:
     """Seconds until the values of this second have arrived."""
     return math.floor(now - SETTLING_SECONDS) + 1 + SETTLING_SECONDS - now
-
-
-def _statistic(query: Query, summary: Summary | None, window: int) -> float | None:
-    """A query's value of what was reported in a window of real seconds."""
-    if summary is None:
-        return None
-    scale = query.period / window if metrics.is_per_request(query.metric) else 1.0
-    match query.stat:
-        case "Sum":
-            return summary.total * scale
-        case "SampleCount":
-            return summary.count * scale
-        case "Average":
-            return summary.total / summary.count if summary.count else None
-        case "Minimum":
-            return summary.least
-        case "Maximum":
-            return summary.most
-    return percentiles.of(summary.values, query.stat)
 
 
 def start(server: Server) -> None:

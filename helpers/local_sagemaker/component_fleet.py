@@ -19,6 +19,7 @@ from helpers.local_sagemaker import (
     errors,
     model_data,
     rollback_alarms,
+    scalable_targets,
     workers,
 )
 from helpers.local_sagemaker.component_hosts import Placed
@@ -165,6 +166,7 @@ class ComponentFleet:
             self._retire(component, component.workers)
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
+            scalable_targets.forget(self._server, InferenceComponentName=name)
             self._server.delete_tags(record["InferenceComponentArn"])
             self._server.store.delete(KIND, name)
 

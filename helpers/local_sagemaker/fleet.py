@@ -177,7 +177,7 @@ class Fleet:
         self._server.data_capture.flush()
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
-            scalable_targets.forget_endpoint(self._server, name)
+            scalable_targets.forget(self._server, EndpointName=name)
             self._server.delete_tags(self._server.arn("endpoint", name))
             self._server.store.delete("Endpoint", name)
 

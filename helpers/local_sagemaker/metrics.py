@@ -24,6 +24,7 @@ PER_REQUEST = frozenset(
     (
         "Invocations",
         "InvocationsPerInstance",
+        "InvocationsPerCopy",
         "Invocation4XXErrors",
         "Invocation5XXErrors",
         "ModelLatency",
@@ -31,10 +32,12 @@ PER_REQUEST = frozenset(
     )
 )
 
-# AWS reports a zero for a variant that can be scaled and has no traffic.
+# AWS reports a zero for what can be scaled and has no traffic.
 ZERO_WHEN_IDLE = (
     "InvocationsPerInstance",
+    "InvocationsPerCopy",
     "ConcurrentRequestsPerModel",
+    "ConcurrentRequestsPerCopy",
     "ServerlessProvisionedConcurrencyUtilization",
 )
 
@@ -115,13 +118,18 @@ class InvocationMetrics:
                 logger.exception("metrics of endpoints were lost")
 
     def _look_at_concurrency(self) -> None:
-        """Adds how many requests each instance is at, for the alarms that look at it."""
-        if not self._server.recent_metrics.watches(NAMESPACE, "ConcurrentRequestsPerModel"):
-            return
-        for endpoint, deployment in list(self._server.fleet.serving.items()):
-            for variant in deployment.variants.values():
-                for worker in variant.workers:
-                    self.add(endpoint, variant.name, "None", ConcurrentRequestsPerModel=worker.in_flight)
+        """Adds how many requests each instance or copy is at, for the alarms that look at it."""
+        recent = self._server.recent_metrics
+        if recent.watches(NAMESPACE, "ConcurrentRequestsPerModel"):
+            for endpoint, deployment in list(self._server.fleet.serving.items()):
+                for variant in deployment.variants.values():
+                    for worker in variant.workers:
+                        self.add(endpoint, variant.name, "None", ConcurrentRequestsPerModel=worker.in_flight)
+        if recent.watches(NAMESPACE, "ConcurrentRequestsPerCopy"):
+            for components in list(self._server.components.serving.values()):
+                for name, component in list(components.items()):
+                    for worker in component.workers:
+                        self.add_of_component(name, "None", ConcurrentRequestsPerCopy=worker.in_flight)
 
     def _flush(self, second: int) -> None:
         """Sends what was recorded before a second."""
@@ -132,19 +140,24 @@ class InvocationMetrics:
         for source, recorded in samples.items():
             if source.config is not None:  # once for the fleet of this configuration alone, then for all
                 data += _data(source, recorded)
-            if source.endpoint and (invocations := recorded.get(("Invocations", "None"))):
-                share = 1.0 / self._instances(source.endpoint, source.variant)
-                recorded["InvocationsPerInstance", "None"] = [share] * len(invocations)
+            if source.container is None and (invocations := recorded.get(("Invocations", "None"))):
+                name = "InvocationsPerCopy" if source.component else "InvocationsPerInstance"
+                recorded[name, "None"] = [1.0 / self._sharing(source)] * len(invocations)
             data += _data(source._replace(config=None), recorded)
         for start in range(0, len(data), MAX_METRICS):
             self._server.client("cloudwatch").put_metric_data(
                 Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
             )
 
-    def _instances(self, endpoint: str, variant: str) -> int:
-        """How many instances share a variant's invocations, at least one."""
-        fleets = [fleet for fleet in self._server.fleet.in_service() if fleet.endpoint == endpoint]
-        return max(1, sum(len(fleet.variants[variant].workers) for fleet in fleets if variant in fleet.variants))
+    def _sharing(self, source: _Source) -> int:
+        """How many instances or copies share the invocations of a variant or a component, at least one."""
+        if source.component:
+            hosts = list(self._server.components.serving.values())
+            serving = [components[source.component] for components in hosts if source.component in components]
+        else:
+            fleets = [fleet for fleet in self._server.fleet.in_service() if fleet.endpoint == source.endpoint]
+            serving = [fleet.variants[source.variant] for fleet in fleets if source.variant in fleet.variants]
+        return max(1, sum(len(each.workers) for each in serving))
 
 
 def _no_samples() -> _Samples:

@@ -65,14 +65,19 @@ class RecentMetrics:
             if (seconds := self._seconds.get(metric)) is not None:
                 seconds.setdefault((int(moment), unit or "None"), Summary()).add(summary)
 
-    def summary(self, metric: Key, unit: str | None, begin: float, end: float) -> Summary | None:
-        """What was reported from `begin` until before `end`, of all units if none is given; None for nothing."""
-        found = None
+    def summaries(self, metric: Key, unit: str | None, begin: int, seconds: int, count: int) -> list[Summary | None]:
+        """What was reported in `count` windows of so many seconds from `begin` on; None where nothing was.
+
+        Args:
+            unit: of the values that count; None for all.
+        """
+        found: list[Summary | None] = [None] * count
         with self._lock:
             for (second, its_unit), part in self._seconds.get(metric, {}).items():
-                if begin <= second < end and unit in (None, its_unit):
-                    found = found or Summary()
-                    found.add(part)
+                position = (second - begin) // seconds
+                if 0 <= position < count and unit in (None, its_unit):
+                    found[position] = found[position] or Summary()
+                    found[position].add(part)
         return found
 
     def forget(self, now: float) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import alarms, arns, errors, metrics, tags
-from helpers.local_sagemaker.operations import OPERATIONS
+from helpers.local_sagemaker import alarms, arns, errors, metrics, scalable_dimensions, tags
+from helpers.local_sagemaker.scalable_dimensions import DIMENSIONS
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -21,86 +18,11 @@ if TYPE_CHECKING:
 KIND, POLICY_KIND, ACTION_KIND = "ScalableTarget", "ScalingPolicy", "ScheduledAction"
 IDENTITY = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 MAX_RESULTS = 50
-_VARIANT = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 _SUSPENDED = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
 _ROLE = (
     f"arn:aws:iam::{arns.ACCOUNT}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
     "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 )
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """Something of a variant that can be scaled.
-
-    Args:
-        words: what AWS calls it in an activity.
-        read: the number that a variant's summary in DescribeEndpoint asks for; None where it has none.
-        wish: the entry of DesiredWeightsAndCapacities that changes it.
-    """
-
-    words: str
-    read: Callable[[dict], int | None]
-    wish: Callable[[dict, int], dict]
-
-
-def _provisioned(summary: dict) -> dict:
-    return summary.get("DesiredServerlessConfig") or summary.get("CurrentServerlessConfig") or {}
-
-
-DIMENSIONS = {
-    "sagemaker:variant:DesiredInstanceCount": Dimension(
-        "instance count",
-        lambda summary: None if _provisioned(summary) else summary["DesiredInstanceCount"],
-        lambda _, number: {"DesiredInstanceCount": number},
-    ),
-    "sagemaker:variant:DesiredProvisionedConcurrency": Dimension(
-        "provisioned concurrency",
-        lambda summary: _provisioned(summary).get("ProvisionedConcurrency"),
-        lambda _, number: {"ServerlessUpdateConfig": {"ProvisionedConcurrency": number}},
-    ),
-}
-
-
-def variant_of(resource_id: str) -> tuple[str, str]:
-    """The names of the endpoint and the variant in a ResourceId.
-
-    Raises:
-        AwsError: `ValidationException`, it names none.
-    """
-    match = _VARIANT.fullmatch(resource_id)
-    if match is None:
-        raise errors.validation("Unsupported service namespace, resource type or scalable dimension")
-    return match[1], match[2]
-
-
-def summary(server: Server, target: dict) -> dict | None:
-    """The target's variant as DescribeEndpoint has it, with the endpoint's status; None when it is gone."""
-    endpoint, variant = variant_of(target["ResourceId"])
-    record = server.store.get("Endpoint", endpoint)
-    for found in (record or {}).get("ProductionVariants", []):
-        if found["VariantName"] == variant:
-            return found | {"EndpointStatus": record["EndpointStatus"]}
-    return None
-
-
-def capacity(server: Server, target: dict) -> int | None:
-    """The capacity that a target's variant is to have; None when it is gone."""
-    found = summary(server, target)
-    return DIMENSIONS[target["ScalableDimension"]].read(found) if found else None
-
-
-def set_capacity(server: Server, target: dict, number: int) -> None:
-    """Changes a target's capacity as UpdateEndpointWeightsAndCapacities does.
-
-    Raises:
-        AwsError: the endpoint cannot be changed now.
-    """
-    endpoint, variant = variant_of(target["ResourceId"])
-    found = summary(server, target)
-    wish = DIMENSIONS[target["ScalableDimension"]].wish(found or {}, number)
-    request = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": [{"VariantName": variant, **wish}]}
-    OPERATIONS["UpdateEndpointWeightsAndCapacities"](server, request)
 
 
 def register_scalable_target(server: Server, request: dict) -> dict:
@@ -146,23 +68,23 @@ def _check_bounds(server: Server, target: dict) -> None:
         raise errors.validation("Minimum and maximum capacity must not be negative.")
     if least > most:
         raise errors.validation("Maximum capacity cannot be less than minimum capacity.")
-    endpoint, _ = variant_of(target["ResourceId"])
-    if capacity(server, target) is None:
-        raise errors.validation(f"SageMaker endpoint variant doesn't exist: {target['ResourceId']}")
-    is_count = target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"
-    if least == 0 and is_count and "AsyncInferenceConfig" not in server.store.require("Endpoint", endpoint):
-        raise errors.validation("Minimum capacity must be at least 1: only asynchronous endpoints scale to zero.")
+    if scalable_dimensions.capacity(server.store, target) is None:
+        raise errors.validation(f"SageMaker resource doesn't exist: {target['ResourceId']}")
+    dimension = scalable_dimensions.of(target)
+    if least == 0 and not dimension.may_be_zero(server.store, dimension.names(target["ResourceId"])):
+        raise errors.validation(
+            "Minimum capacity must be at least 1: only asynchronous endpoints and inference components scale to zero."
+        )
 
 
 def zero_since(store: Store, metric: Key) -> float:
-    """Since when a metric is zero where nothing is reported: since its variant can be scaled, as on AWS."""
+    """Since when a metric is zero where nothing is reported: since its resource can be scaled, as on AWS."""
     namespace, name, dimensions = metric
     if namespace != metrics.NAMESPACE or name not in metrics.ZERO_WHEN_IDLE:
         return math.inf
-    of = dict(dimensions)
-    resource = f"endpoint/{of.get('EndpointName')}/variant/{of.get('VariantName')}"
-    targets = (store.get(KIND, f"{dimension} {resource}") for dimension in DIMENSIONS)
-    return min((target["CreationTime"] for target in targets if target), default=math.inf)
+    named = dict(dimensions)
+    since = (t["CreationTime"] for t in store.list(KIND) if scalable_dimensions.of(t).names(t["ResourceId"]) == named)
+    return min(since, default=math.inf)
 
 
 def check_identity(request: dict) -> None:
@@ -177,7 +99,7 @@ def check_identity(request: dict) -> None:
             f"{request['ServiceNamespace']}, {dimension} is not available in the local SageMaker, which scales "
             f"{', '.join(DIMENSIONS)}."
         )
-    variant_of(request["ResourceId"])
+    scalable_dimensions.of(request).names(request["ResourceId"])
 
 
 def deregister_scalable_target(server: Server, request: dict) -> None:
@@ -203,10 +125,10 @@ def _forget(server: Server, target: dict) -> None:
         store.delete(KIND, key(target))
 
 
-def forget_endpoint(server: Server, endpoint: str) -> None:
-    """Deregisters the variants of an endpoint that is deleted."""
+def forget(server: Server, **names: str) -> None:
+    """Deregisters what belongs to a resource that is deleted, such as `EndpointName="churn"`."""
     for target in server.store.list(KIND):
-        if variant_of(target["ResourceId"])[0] == endpoint:
+        if names.items() <= scalable_dimensions.of(target).names(target["ResourceId"]).items():
             _forget(server, target)
 
 

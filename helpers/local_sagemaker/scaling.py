@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import (
     errors,
+    scalable_dimensions,
     scalable_targets,
     scaling_activities,
     scaling_decisions,
     scaling_policies,
     scheduled_actions,
 )
-from helpers.local_sagemaker.scalable_targets import ACTION_KIND, DIMENSIONS, KIND, POLICY_KIND
+from helpers.local_sagemaker.scalable_targets import ACTION_KIND, KIND, POLICY_KIND
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25  # while an activity is under way
-_SETTLED = ("InService", "Failed", "OutOfService")
 
 
 class Scaling:
@@ -72,9 +72,10 @@ class Scaling:
             self._follow_up()  # a cooldown may have to begin before it is looked at
             policy = self._store.get(POLICY_KIND, scalable_targets.policy_key(policy)) or policy
             target = self._store.get(KIND, scalable_targets.key(policy))
-            now = scalable_targets.capacity(self._server, target) if target else None
-            if now is None:
+            capacity = scalable_dimensions.capacity(self._store, target) if target else None
+            if capacity is None:
                 return
+            now = capacity.number
             cause = f"monitor alarm {alarm['AlarmName']} in state {state} triggered policy {policy['PolicyName']}"
             wanted = scaling_decisions.wanted(self._server, policy, alarm, now, values)
             if wanted is None:
@@ -93,17 +94,17 @@ class Scaling:
                 self._store.update(POLICY_KIND, scalable_targets.policy_key(policy), **changes)
 
     def _is_settled(self, target: dict) -> bool:
-        found = scalable_targets.summary(self._server, target)
-        return found is not None and found["EndpointStatus"] in _SETTLED
+        found = scalable_dimensions.capacity(self._store, target)
+        return found is not None and found.is_settled
 
     def _scale(self, target: dict, number: int, cause: str, policy: dict | None = None) -> bool:
         """Begins to change a capacity; False when the endpoint cannot be changed now."""
-        words = DIMENSIONS[target["ScalableDimension"]].words
+        words = scalable_dimensions.of(target).words
         doing = f"Setting desired {words} to {number}."
         if not self._is_settled(target):
             return False
         try:
-            scalable_targets.set_capacity(self._server, target, number)
+            scalable_dimensions.set_capacity(self._server, target, number)
         except errors.AwsError as error:
             if not self._is_settled(target):
                 return False
@@ -186,10 +187,10 @@ class Scaling:
             if not target.get("_BoundsChanged"):
                 continue
             with self._lock:
-                now = scalable_targets.capacity(self._server, target)
-                bounded = now if now is None else min(max(now, target["MinCapacity"]), target["MaxCapacity"])
-                if now is not None and bounded != now:
-                    bound = "minimum" if bounded > now else "maximum"
+                found = scalable_dimensions.capacity(self._store, target)
+                bounded = found and min(max(found.number, target["MinCapacity"]), target["MaxCapacity"])
+                if found is not None and bounded != found.number:
+                    bound = "minimum" if bounded > found.number else "maximum"
                     if not self._scale(target, bounded, f"{bound} capacity was set to {bounded}"):
                         wait = POLL_SECONDS
                         continue
@@ -205,13 +206,13 @@ class Scaling:
         for activity in self._store.list(scaling_activities.KIND):
             if activity["StatusCode"] not in scaling_activities.OPEN:
                 continue
-            found = scalable_targets.summary(self._server, activity)
-            if found is not None and found["EndpointStatus"] not in _SETTLED:
+            found = scalable_dimensions.capacity(self._store, activity)
+            if found is not None and not found.is_settled:
                 wait = POLL_SECONDS
                 continue
-            words, number = DIMENSIONS[activity["ScalableDimension"]].words, activity["_Number"]
+            words, number = scalable_dimensions.of(activity).words, activity["_Number"]
             done = f"Successfully set desired {words} to {number}."
-            if found is not None and scalable_targets.capacity(self._server, activity) == number:
+            if found is not None and found.number == number:
                 end = "Successful", f"{done} Change successfully fulfilled by sagemaker."
             else:
                 end = "Unfulfilled", f"{done} The change was not fulfilled by sagemaker."

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import alarms, arns, errors, scalable_targets, scaling_steps
+from helpers.local_sagemaker import alarms, arns, errors, scalable_dimensions, scalable_targets, scaling_steps
 from helpers.local_sagemaker.scalable_targets import POLICY_KIND
 
 if TYPE_CHECKING:
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 HIGH_PERIODS, LOW_PERIODS = 3, 15
 LOW_FRACTION = 0.9  # of the target: below it capacity may be taken away
 DEFAULT_COOLDOWN = 300
+_KIND_OF_METRIC = {"variant": "SageMakerVariant", "inference-component": "SageMakerInferenceComponent"}
 STEP, TRACKING = "StepScalingPolicyConfiguration", "TargetTrackingScalingPolicyConfiguration"
 _CONFIGURATIONS = {"StepScaling": STEP, "TargetTrackingScaling": TRACKING}
-# Metric, statistic and period of the predefined metrics of SageMaker's variants.
+# Metric, statistic and period of SageMaker's predefined metrics.
 PREDEFINED = {
     "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum", 60),
     "SageMakerVariantConcurrentRequestsPerModelHighResolution": ("ConcurrentRequestsPerModel", "Average", 10),
+    "SageMakerInferenceComponentInvocationsPerCopy": ("InvocationsPerCopy", "Sum", 60),
+    "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution": ("ConcurrentRequestsPerCopy", "Average", 10),
     "SageMakerVariantProvisionedConcurrencyUtilization": ("ServerlessProvisionedConcurrencyUtilization", "Maximum", 60),
 }
 
@@ -81,10 +84,11 @@ def check_tracking(configuration: dict, request: dict) -> None:
     if ("PredefinedMetricSpecification" in configuration) == ("CustomizedMetricSpecification" in configuration):
         raise errors.validation("You must specify exactly one of a predefined and a customized metric specification.")
     predefined = configuration.get("PredefinedMetricSpecification")
-    if predefined and predefined["PredefinedMetricType"] not in PREDEFINED:
+    known = [name for name in PREDEFINED if _KIND_OF_METRIC[request["ScalableDimension"].split(":")[1]] in name]
+    if predefined and predefined["PredefinedMetricType"] not in known:
         raise errors.validation(
             f"The metric {predefined['PredefinedMetricType']} is not available in the local SageMaker for "
-            f"{request['ScalableDimension']}: it knows {', '.join(PREDEFINED)}."
+            f"{request['ScalableDimension']}: it knows {', '.join(known)}."
         )
     custom = configuration.get("CustomizedMetricSpecification", {"Metrics": []})
     if "Metrics" not in custom and not {"MetricName", "Namespace", "Statistic"} <= custom.keys():
@@ -115,9 +119,9 @@ def _metric(policy: dict) -> dict:
     """The metric of a target tracking policy in the members of PutMetricAlarm."""
     configuration = policy[TRACKING]
     if predefined := configuration.get("PredefinedMetricSpecification"):
-        endpoint, variant = scalable_targets.variant_of(policy["ResourceId"])
+        names = scalable_dimensions.of(policy).names(policy["ResourceId"])
         name, statistic, period = PREDEFINED[predefined["PredefinedMetricType"]]
-        dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+        dimensions = [{"Name": key, "Value": value} for key, value in names.items()]
         metric = {"MetricName": name, "Namespace": "AWS/SageMaker", "Dimensions": dimensions, "Statistic": statistic}
         return metric | {"Period": period}
     custom = configuration["CustomizedMetricSpecification"]

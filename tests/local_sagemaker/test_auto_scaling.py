@@ -385,7 +385,7 @@ def test_bad_requests_are_refused(
 
 
 def test_only_variants_that_exist_can_be_scaled(scaling: BaseClient) -> None:
-    with pytest.raises(ClientError, match="doesn't exist"):
+    with pytest.raises(ClientError, match="SageMaker resource doesn't exist"):
         scaling.register_scalable_target(**target("nowhere"), MinCapacity=1, MaxCapacity=2)
     with pytest.raises(ClientError, match="not available in the local SageMaker"):
         scaling.register_scalable_target(

@@ -437,3 +437,58 @@ def test_killed_and_started_again_components_serve_and_leave_no_process(tmp_path
             assert json.loads(answer["Body"].read())["name"] == component_name
     finally:
         local_sagemaker.stop(tmp_path / "home")
+
+
+def test_copies_scale_from_none_by_invocations_that_found_none(endpoint, component, ask, sm, client):
+    scaling, name = client("application-autoscaling"), endpoint()
+    made = component(name)
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"inference-component/{made}",
+        "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount",
+    }
+    scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=0)
+    until(lambda: await_status(sm, made)["RuntimeConfig"]["CurrentCopyCount"] == 0)
+    scaling.register_scalable_target(**target, MaxCapacity=2)
+    policy = scaling.put_scaling_policy(
+        **target,
+        PolicyName="from-none",
+        PolicyType="StepScaling",
+        StepScalingPolicyConfiguration={
+            "AdjustmentType": "ChangeInCapacity",
+            "MetricAggregationType": "Maximum",
+            "Cooldown": 60,
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
+        },
+    )
+    client("cloudwatch").put_metric_alarm(
+        AlarmName=made,
+        AlarmActions=[policy["PolicyARN"]],
+        MetricName="NoCapacityInvocationFailures",
+        Namespace="AWS/SageMaker",
+        Statistic="Maximum",
+        Dimensions=[{"Name": "InferenceComponentName", "Value": made}],
+        Period=30,
+        EvaluationPeriods=1,
+        DatapointsToAlarm=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="missing",
+    )
+    with pytest.raises(ClientError, match="no capacity"):
+        ask(name, made)
+    until(lambda: await_status(sm, made)["RuntimeConfig"]["CurrentCopyCount"] > 0)
+    assert ask(name, made)["worker"]
+    tracking = scaling.put_scaling_policy(
+        **target,
+        PolicyName="tracking",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 1.0,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerInferenceComponentInvocationsPerCopy"},
+        },
+    )
+    assert tracking["Alarms"][0]["AlarmName"].startswith(f"TargetTracking-inference-component/{made}-AlarmHigh-")
+    sm.delete_inference_component(InferenceComponentName=made)
+    until(lambda: gone(sm, made))
+    assert not scaling.describe_scaling_policies(**target)["ScalingPolicies"]
