@@ -1,22 +1,16 @@
 """Two programs written as AWS's public notebooks are, run whole; only the sleeps between two polls are shortened."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sdk_programs import run_program
 
-from helpers import local_sagemaker
 from helpers.local_sagemaker import Running
 
 PROGRAMS = Path(__file__).parent / "programs"
 RUN = """
-import json, runpy, sys, time
-sleep = time.sleep
-time.sleep = lambda seconds: sleep(min(seconds, 0.1))
+import json, runpy, sys
 names = runpy.run_path(sys.argv[1])
 print(json.dumps(eval(sys.argv[2], names)))
 """
@@ -25,22 +19,7 @@ print(json.dumps(eval(sys.argv[2], names)))
 @pytest.fixture
 def run(server: Running, tmp_path: Path) -> Callable[[str, str], tuple[dict, str]]:
     """`run(program, expression)`: what the expression is at the program's end, and what the program printed."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAGEMAKER_"))}
-    environment = inherited | local_sagemaker.environment(server) | {"TMPDIR": str(tmp_path)}
-
-    def start(program: str, expression: str) -> tuple[dict, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, str(PROGRAMS / program), expression],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return json.loads(done.stdout.strip().splitlines()[-1]), done.stdout + done.stderr
-
-    return start
+    return lambda program, expression: run_program(server, tmp_path, RUN, str(PROGRAMS / program), expression)
 
 
 def test_the_churn_program_trains_serves_and_scores(run, sm, s3):

@@ -144,6 +144,28 @@ def test_the_script_is_the_one_that_the_environment_names(serve, tmp_path):
     assert served.ask("1")[2] == b"from entry"
 
 
+def test_pytorch_serves_torchscript_by_its_own_functions_when_the_named_script_is_missing(serve, tmp_path):
+    import torch
+
+    (tmp_path / "model").mkdir()
+    torch.jit.save(torch.jit.script(torch.nn.Identity()), tmp_path / "model" / "model.pth")
+    served = serve({}, "pytorch", SAGEMAKER_PROGRAM="gone.py")
+    assert served.ask("[[1.5, 2.0]]", "application/json") == (200, "application/json", b"[[1.5, 2.0]]")
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"a.pt": "", "b.pth": ""}, "Exactly one .pth or .pt file is required for PyTorch models: ['a.pt', 'b.pth']"),
+        ({"model.pt": "weights"}, "Please ensure model is saved using torchscript"),
+    ],
+)
+def test_pytorch_says_what_it_cannot_load(serve, files, reason):
+    process, _ = serve.begin(files, "pytorch")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and reason in output
+
+
 def test_a_named_script_that_is_missing_ends_the_worker_with_its_path(serve):
     process, _ = serve.begin({}, SAGEMAKER_PROGRAM="gone.py")
     output, _ = process.communicate(timeout=60)

@@ -16,6 +16,10 @@ from . import serve_huggingface as huggingface
 if TYPE_CHECKING:
     import xgboost
 
+# Their containers fall back on functions of their own when the script that SAGEMAKER_PROGRAM names is not there. The
+# SDK 3 relies on it: ModelBuilder(model=<a ModelTrainer>) names a script that it does not put into the artifacts.
+SERVES_WITHOUT_SCRIPT = ("pytorch", "huggingface")
+
 
 @dataclass(frozen=True)
 class Handlers:

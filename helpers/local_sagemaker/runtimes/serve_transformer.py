@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from . import serve_codecs as codecs
-from .serve_frameworks import Handlers, framework
+from .serve_frameworks import SERVES_WITHOUT_SCRIPT, Handlers, framework
 
 STEPS = ("input_fn", "predict_fn", "output_fn")
 
@@ -75,7 +75,7 @@ class Transformer:
 
     def __init__(self, model_dir: str, framework_name: str) -> None:
         self.model_dir = model_dir
-        script = load_script(model_dir)
+        script = load_script(model_dir, required=framework_name not in SERVES_WITHOUT_SCRIPT)
         transform = getattr(script, "transform_fn", None)
         own = [name for name in STEPS if hasattr(script, name)]
         if transform and own:
@@ -142,8 +142,12 @@ class Transformer:
         return encoded[0] if isinstance(encoded, tuple) else encoded
 
 
-def load_script(model_dir: str) -> ModuleType | None:
+def load_script(model_dir: str, required: bool = True) -> ModuleType | None:
     """Imports the model's script: SAGEMAKER_PROGRAM, or code/inference.py when that exists.
+
+    Args:
+        model_dir: folder with the extracted `model.tar.gz`.
+        required: whether SAGEMAKER_PROGRAM must be there; else the log says that it is not, and there is no script.
 
     Raises:
         FileNotFoundError: SAGEMAKER_PROGRAM names a script that is not there.
@@ -154,10 +158,14 @@ def load_script(model_dir: str) -> ModuleType | None:
         return None
     path = code_dir / (program or "inference.py")
     if not path.is_file():
-        raise FileNotFoundError(
+        missing = (
             f"SAGEMAKER_PROGRAM is {program}, but {path} does not exist; put the script under code/ of model.tar.gz or "
             "name its folder or archive by SAGEMAKER_SUBMIT_DIRECTORY"
         )
+        if required:
+            raise FileNotFoundError(missing)
+        print(f"{missing}. The container's own functions serve the model.", flush=True)
+        return None
     sys.path[:0] = list(dict.fromkeys([str(path.parent), str(code_dir)]))
     return importlib.import_module(path.stem)
 
