@@ -49,12 +49,12 @@ class Host:
         return self.ml_root / inside.removeprefix(sandbox.ML).lstrip("/")
 
     def read(self, inside: str) -> str:
-        """The begin of a text file that the job left, empty where there is none; a link is not followed."""
-        try:
-            with open(os.open(self.path(inside), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-                return file.read(_LONGEST_TEXT).decode(errors="replace").strip()
-        except OSError:
+        """The begin of a text file that the job left, empty where there is none; no link is followed."""
+        path = self.path(inside)
+        if path.resolve() != path or not path.is_file():
             return ""
+        with path.open("rb") as file:
+            return file.read(_LONGEST_TEXT).decode(errors="replace").strip()
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,7 @@ class Job:
             Its exit code and the end of its output, which also goes to the log of the first host.
         """
         tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        env = env | ({"PIP_NO_INDEX": "1"} if self._isolated else {})
         process = self._start(lambda: sandbox.launch_on_host(argv, env, stdout=subprocess.PIPE, cwd=cwd))
         if process is None:
             return 1, []
@@ -346,8 +347,11 @@ class Job:
 
     def clean_up(self) -> None:
         """Removes the job's folders: what AWS keeps is in S3."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        for folder in (self.folder, self._temporary):
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+            except RecursionError:  # folders within folders, deeper than Python goes
+                subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
 
 
 def jobs_folder(server: Server) -> Path:

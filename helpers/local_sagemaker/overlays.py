@@ -16,6 +16,24 @@ from pathlib import Path
 Run = Callable[[list[str], Path, dict[str, str]], tuple[int, list[str]]]
 
 _DONE = "complete"
+_FOR_PIP = frozenset(
+    (
+        *(
+            "HOME",
+            "LANG",
+            "LC_ALL",
+            "LD_LIBRARY_PATH",
+            "PATH",
+            "TMPDIR",
+            "TZ",
+            "USER",
+            "XDG_CACHE_HOME",
+            "XDG_CONFIG_HOME",
+        ),
+        *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
+        *("CC", "CXX", "CFLAGS", "LDFLAGS", "CPATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "NETRC"),
+    )
+)
 _MISSING = re.compile(
     r"No matching distribution found for (?P<requirement>.+)|Could not find a version that satisfies the "
     r"requirement (?P<version>\S+)"
@@ -81,7 +99,8 @@ def overlay(cache: Path, requirements: Path, log: Path | None = None, run: Run |
 def _install(python: Path, requirements: Path, run: Run) -> list[str]:
     options = ("--disable-pip-version-check", "--no-input", "--retries", "1")
     command = [str(python), "-m", "pip", "install", *options, "-r", str(requirements)]
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    # A package may run code of its own when it is installed: it sees no more than pip needs.
+    environment = {key: value for key, value in os.environ.items() if key.startswith("PIP_") or key.upper() in _FOR_PIP}
     code, lines = run(command, requirements.parent, environment)
     if code:
         raise RequirementsError(_reason("\n".join(lines), requirements.name))

@@ -178,14 +178,14 @@ def _download(server: Server, bucket: str, key: str, path: Path) -> None:
 def files_of(folder: Path) -> list[Path]:
     """The files of a folder that a job filled, sorted: its own, and links to them.
 
-    A link that leads out of the folder is left out, as is all of a folder that is a link itself: behind it are files of
-    this machine that the job has no business to publish, and that on AWS would not be there.
+    A link that leads out of the folder is left out, as is all of a folder that is a link itself or lies behind one:
+    there are files of this machine that the job has no business to publish, and that on AWS would not be there. The
+    folder's path holds no link but those that the job made.
     """
-    if folder.is_symlink():
+    if folder.resolve() != folder:
         return []
-    real = folder.resolve()
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in found if not path.is_symlink() or path.resolve().is_relative_to(real)]
+    return [path for path in found if not path.is_symlink() or path.resolve().is_relative_to(folder)]
 
 
 def upload_folder(server: Server, folder: Path, location: Location) -> list[str]:
@@ -245,7 +245,7 @@ def make_tar(folder: Path, archive: Path) -> None:
     A folder that is a link makes an empty one too: see `files_of`.
     """
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []:
+        for path in sorted(folder.iterdir()) if folder.is_dir() and folder.resolve() == folder else []:
             tar.add(path, arcname=path.name, filter=_packed)
 
 

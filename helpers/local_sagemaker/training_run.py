@@ -252,10 +252,10 @@ def _merged(hosts: list[Host], inside: str) -> Path:
         StagingError: the job put something else in the folder's place.
     """
     first, *others = [host.path(inside) for host in hosts]
-    if first.is_symlink() or (first.exists() and not first.is_dir()):
+    if first.resolve() != first or (first.exists() and not first.is_dir()):
         raise staging.StagingError(f"Artifact upload failed: {sandbox.ML}/{inside} was replaced by what is no folder")
     first.mkdir(parents=True, exist_ok=True)
-    for other in (folder for folder in others if not folder.is_symlink()):
+    for other in (folder for folder in others if folder.resolve() == folder):
         for path in sorted(other.rglob("*")) if other.is_dir() else []:
             target = first / path.relative_to(other)
             if path.is_file() and not target.exists() and target.resolve().is_relative_to(first.resolve()):

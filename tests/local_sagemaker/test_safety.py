@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from submitted_jobs import Submitter
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import arns, staging
+from helpers.local_sagemaker import arns, overlays, staging
 from helpers.local_sagemaker.jobs import Host
 
 CODE, OUT = "/opt/ml/processing/input/code", "/opt/ml/processing/output"
@@ -181,6 +181,47 @@ def test_a_folder_that_was_replaced_by_a_link_is_not_uploaded(submit, secret):
     name = submit.train(HyperParameters=submit.source(train_py=script))
     assert "/opt/ml/model was replaced by what is no folder" in submit.trained(name)["FailureReason"]
     assert uploaded(submit, f"models/{name}/") == {}
+
+
+def test_a_folder_behind_a_link_is_not_uploaded(submit, secret):
+    (secret.parent / "data").mkdir()
+    (secret.parent / "data" / "password.txt").write_text("hunter2")
+    script = f"""
+import os, shutil
+shutil.rmtree("/opt/ml/output")
+os.symlink("{secret.parent}", "/opt/ml/output")
+"""
+    name = submit.train(HyperParameters=submit.source(train_py=script))
+    assert "/opt/ml/output/data was replaced by what is no folder" in submit.trained(name)["FailureReason"]
+    assert uploaded(submit, f"models/{name}/") == {}
+
+
+def test_folders_within_folders_without_end_do_no_harm(submit, server):
+    script = """
+import os
+os.chdir("/opt/ml/model")
+for _ in range(1500):
+    os.mkdir("d")
+    os.chdir("d")
+"""
+    name = submit.train(HyperParameters=submit.source(train_py=script))
+    assert submit.trained(name)["TrainingJobStatus"] == "Failed"
+    assert not (server.home / "jobs" / "TrainingJob" / name).exists()
+
+
+def test_what_runs_while_requirements_are_installed_sees_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    (tmp_path / "requirements.txt").write_text("numpy")
+    seen = {}
+
+    def pip(argv: list[str], cwd: Path, env: dict[str, str]) -> tuple[int, list[str]]:
+        seen.update(env)
+        return 0, []
+
+    overlays.overlay(tmp_path / "cache", tmp_path / "requirements.txt", run=pip)
+    assert "hunter2" not in seen.values()
+    assert seen["PIP_INDEX_URL"] == "https://index.example/simple"
 
 
 @pytest.mark.parametrize("made", ["os.symlink({secret!r}, path)", "os.mkfifo(path)", "os.mkdir(path)"])
