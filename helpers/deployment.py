@@ -330,7 +330,7 @@ def _wait(aws: SageMakerHelper, describe: Any, status_key: str, wanted: str, tim
         status = answer[status_key]
         if status == wanted:
             return answer
-        if status in ("Failed", "Stopped", "OutOfService"):
+        if status in ("Failed", "Stopped", "OutOfService", "UpdateRollbackFailed"):
             raise RuntimeError(f"{status_key} is {status}: {answer.get('FailureReason', 'no reason given')}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"{status_key} is still {status} after {timeout:g} s")

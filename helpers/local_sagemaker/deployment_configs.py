@@ -180,9 +180,11 @@ def _check_size(kind: str, routing: dict, variants: Sequence[dict]) -> None:
 
 
 def _check_real_time(kind: str, spec: dict) -> None:
-    if "ServerlessConfig" in spec:
+    serves = "serverless" if "ServerlessConfig" in spec else None if "Model" in spec else "inference component"
+    if serves:
         raise errors.validation(
-            f"Traffic routing of type {kind} is not supported for serverless variants, such as {spec['VariantName']}."
+            f"Traffic routing of type {kind} is not supported for {serves} endpoints, as variant {spec['VariantName']} "
+            "has it."
         )
 
 

@@ -26,7 +26,7 @@ def rolling(batch: dict, **members: object) -> dict:
 
 def variant(count: int, name: str = "a") -> dict:
     """An entry of a plan."""
-    return {"VariantName": name, "InstanceCount": count}
+    return {"VariantName": name, "InstanceCount": count, "Model": {}}
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,17 @@ def test_what_can_be_carried_out_is_not_refused():
         deployment_configs.check(config, [variant(4)])
 
 
-def test_serverless_variants_take_all_traffic_at_once():
-    serverless = {"VariantName": "s", "InstanceCount": 0, "ServerlessConfig": {"MaxConcurrency": 1}}
-    with pytest.raises(errors.AwsError, match="not supported for serverless"):
-        deployment_configs.check(blue_green("CANARY", CanarySize=size(PERCENT, 10)), [serverless])
-    deployment_configs.check(blue_green("ALL_AT_ONCE"), [serverless])
+@pytest.mark.parametrize(
+    ("variant", "kind"),
+    [
+        (
+            {"VariantName": "s", "InstanceCount": 0, "Model": {}, "ServerlessConfig": {"MaxConcurrency": 1}},
+            "serverless",
+        ),
+        ({"VariantName": "c", "InstanceCount": 2}, "inference component"),
+    ],
+)
+def test_endpoints_that_are_not_made_of_workers_for_one_model_take_all_traffic_at_once(variant, kind):
+    with pytest.raises(errors.AwsError, match=f"not supported for {kind}"):
+        deployment_configs.check(blue_green("CANARY", CanarySize=size(PERCENT, 10)), [variant])
+    deployment_configs.check(blue_green("ALL_AT_ONCE"), [variant])
