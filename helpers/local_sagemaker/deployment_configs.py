@@ -183,8 +183,7 @@ def _check_real_time(kind: str, spec: dict) -> None:
     serves = "serverless" if "ServerlessConfig" in spec else None if "Model" in spec else "inference component"
     if serves:
         raise errors.validation(
-            f"Traffic routing of type {kind} is not supported for {serves} endpoints, as variant {spec['VariantName']} "
-            "has it."
+            f"Traffic routing of type {kind} is not supported for {serves} endpoints (variant {spec['VariantName']})."
         )
 
 

@@ -60,7 +60,7 @@ class Fleet:
                 return
             logger.exception("%s of endpoint %s failed", change.__name__, name)
             reason = f"The local SageMaker failed: {error!r}. See its log."
-            self._server.store.update("Endpoint", name, EndpointStatus="Failed", FailureReason=reason[:1024])
+            self._fail(name, reason)
 
     def in_service(self) -> list[Deployment]:
         """All deployments that take traffic: two of an endpoint while traffic shifts between them."""
@@ -94,7 +94,7 @@ class Fleet:
             self.serving[name] = self._deploy(name, plan)
         except DeploymentError as error:
             if not self._stopping.is_set():
-                self._server.store.update("Endpoint", name, EndpointStatus="Failed", FailureReason=str(error)[:1024])
+                self._fail(name, str(error))
             return
         self._settle(name, plan)
 
@@ -102,11 +102,14 @@ class Fleet:
         """Shifts traffic to the next fleet as the DeploymentConfig says, and ends the old one; else that one stays."""
         record = self._server.store.require("Endpoint", name)
         plan, old, mixed = record[NEXT_PLAN], self.serving[name], self._shifts.pop(name, None)
+        if mixed:  # what an update left that could not be rolled back
+            self.retire(mixed[0].close())
         policy = deployment_configs.policy(record.get("LastDeploymentConfig"))
         try:
             new = deployments.deployment(self._server, name, plan, self._folder / name / plan["Generation"])
         except DeploymentError as error:
             self._keep(name, str(error))
+            self._forget_folders(name, keep=record[PLAN]["Generation"])
             return
         rollout = Rollout(self._server, old, new, plan, policy, self._stopping)
         try:
@@ -114,9 +117,6 @@ class Fleet:
         except Exception as error:
             self._roll_back(name, rollout, error)
             return
-        finally:
-            if mixed:  # what an update left that could not be rolled back
-                self.retire(mixed[0].close())
         self.serving[name] = new
         self.shift(name, new, 0.0)
         self._settle(name, plan)
@@ -193,7 +193,7 @@ class Fleet:
             else:
                 self.serving[name] = self._deploy(name, record[PLAN])
         except DeploymentError as error:
-            self._server.store.update("Endpoint", name, EndpointStatus="Failed", FailureReason=str(error)[:1024])
+            self._fail(name, str(error))
             return
         finally:
             self.recovering.discard(name)
@@ -249,6 +249,10 @@ class Fleet:
         plan = self._server.store.require("Endpoint", name)[PLAN]
         self._settle(name, plan)
         self._server.store.update("Endpoint", name, FailureReason=reason[:1024])
+
+    def _fail(self, name: str, reason: str) -> None:
+        changes = {"EndpointStatus": "Failed", "FailureReason": reason[:1024], "PendingDeploymentSummary": None}
+        self._server.store.update("Endpoint", name, **changes)
 
     def retire(self, retired: list[workers.Worker]) -> None:
         """Ends workers that no request is sent to any more, once they have answered what they have begun."""

@@ -83,7 +83,10 @@ class Rollout:
                 self._shift(min(self._share, 1 - share))
                 self._shrink(self.new, self._totals, share)
         self._shift(0.0)
-        self._server.fleet.retire([*self.new.close(), *self._all_held()])
+        counts = self._counts()
+        left = [*self.new.close(), *self._all_held()]
+        self._report("Deleting", f"Terminating {len(left)} instance(s).", counts)
+        self._server.fleet.retire(left)
 
     def abandon(self) -> None:
         """Stops the new fleet at once, because the server ends."""

@@ -158,6 +158,7 @@ def test_a_model_that_does_not_load_fails_the_endpoint_with_the_real_reason(
     described = deployed.create_endpoint(sm, name, [deployed.variant(name)], wait="Failed")
     for part in reason:
         assert part in described["FailureReason"]
+    assert "PendingDeploymentSummary" not in described
     assert refusal(runtime.invoke_endpoint, EndpointName=name, Body=b"{}")[0] == "ValidationError"
     assert "Failed" in refusal(sm.update_endpoint, EndpointName=name, EndpointConfigName=name)[1]
     sm.delete_endpoint(EndpointName=name)
