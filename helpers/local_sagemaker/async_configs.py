@@ -26,7 +26,9 @@ def check(server: Server, request: dict) -> None:
         raise _not_supported("Shadow production variants")
     if "ServerlessConfig" in variants[0]:
         raise _not_supported("Serverless variants")
-    model = server.store.get("Model", variants[0].get("ModelName", "")) or {}
+    if "ModelName" not in variants[0]:
+        raise _not_supported("Inference components")
+    model = server.store.get("Model", variants[0]["ModelName"]) or {}
     containers = [model.get("PrimaryContainer", {}), *model.get("Containers", [])]
     if any(container.get("Mode") == "MultiModel" for container in containers):
         raise _not_supported("Multi-model endpoints")

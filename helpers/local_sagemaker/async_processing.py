@@ -261,7 +261,7 @@ class Processing:
         self._add_metrics("Milliseconds", TimeInBacklog=waited * 1e3, TotalProcessingTime=lasted * 1e3)
 
     def _add_metrics(self, unit: str, **values: float) -> None:
-        self._server.invocation_metrics.add(self._request.endpoint, self._variant.name, unit, **values)
+        self._variant.add_metrics(unit, **values)
 
     def _clean_up(self) -> None:
         self._input.unlink(missing_ok=True)

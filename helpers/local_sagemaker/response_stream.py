@@ -157,7 +157,7 @@ class _Exchange:
         record(self._variant, status, model_seconds, overhead_seconds)
 
     def _add_metrics(self, unit: str, **values: float) -> None:
-        self._server.invocation_metrics.add(self._variant.endpoint, self._variant.name, unit, **values)
+        self._variant.add_metrics(unit, **values)
 
 
 def _stream_error(error: BrokenOffError) -> dict[str, str]:

@@ -242,6 +242,15 @@ def test_each_kind_of_endpoint_takes_its_own_invocations(sm, runtime, endpoint, 
         ),
         ({"ProductionVariants": [deployed.variant("async-multi-model")]}, f"Multi-model endpoints {REFUSED}"),
         ({"ProductionVariants": [deployed.variant("async-direct")]}, f"Containers that are invoked directly {REFUSED}"),
+        (
+            {
+                "ProductionVariants": [
+                    {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+                ],
+                "ExecutionRoleArn": "arn:aws:iam::111122223333:role/CourseExecutionRole",
+            },
+            f"Inference components {REFUSED}",
+        ),
         ({"S3OutputPath": "https://example.com/out"}, r"OutputConfig\.S3OutputPath: The S3 URI is not valid"),
         (
             {"NotificationConfig": {"IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC"]}},
