@@ -157,6 +157,7 @@ async def choose(
 
 
 async def _claimed(server: Server, variant: Variant, headers: Mapping[str, str]) -> Worker | None:
+    began = time.perf_counter()
     if variant.direct or TARGET_CONTAINER in headers:
         _check_target_container(variant, headers.get(TARGET_CONTAINER))
     if variant.is_multi_model != (TARGET_MODEL in headers):
@@ -166,6 +167,7 @@ async def _claimed(server: Server, variant: Variant, headers: Mapping[str, str])
     except ThrottledError:
         raise InvocationError("ThrottlingException", None, 400) from None  # AWS sends no message here
     except ColdStartError as error:
+        server.invocation_metrics.record(variant, 0, 0.0, time.perf_counter() - began)
         raise model_error(server, variant, error.worker.containers[0], 0, str(error)) from error
 
 

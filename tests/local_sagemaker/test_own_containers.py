@@ -190,7 +190,7 @@ def test_a_batch_transform_job_uses_serve_too(client, bucket, unique, model):
     assert [answer["body"].strip() for answer in answers] == ["1,2", "3,4"]
 
 
-@pytest.fixture(params=["bwrap", "rewrite"])
+@pytest.fixture(params=["bwrap", "unshare", "rewrite"])
 def running(request, tmp_path, monkeypatch):
     """A server of the test's own that can give processes a network of their own, and one that cannot."""
     monkeypatch.setenv("LOCAL_SAGEMAKER_BIND", request.param)
