@@ -51,10 +51,7 @@ _TOLD = (
     *("TensorBoardOutputConfig", "ExperimentConfig", "ProfilerConfig", "ProfilerRuleConfigurations", "RetryStrategy"),
     *("RemoteDebugConfig", "InfraCheckConfig"),
 )
-_NOT_AVAILABLE = (
-    *("DebugRuleConfigurations", "ProfilerRuleConfigurations", "SessionChainingConfig", "ServerlessJobConfig"),
-    *("MlflowConfig", "ModelPackageConfig"),
-)
+_NOT_AVAILABLE = (*("SessionChainingConfig", "ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig"),)
 _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 _DEFAULT_MAX_SECONDS = 86_400
 _MESSAGES = {
@@ -113,6 +110,7 @@ def create_training_job(server: Server, request: dict) -> dict:
             "ModelArtifacts": {"S3ModelArtifacts": training_run.model_artifacts(request)},
             "AlgorithmSpecification": algorithm | _built_in_metrics(request),
             "CreationTime": now,
+            **_rule_statuses(request),
         }
     )
     with server.store.transaction():
@@ -180,6 +178,23 @@ def _check_waiting(request: dict) -> None:
         raise errors.validation(
             "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
         )
+
+
+def _rule_statuses(request: dict) -> dict:
+    """What became of the rules of Debugger: older SDKs ask for one by default, so they are no reason to refuse a job."""
+    statuses = {}
+    for kind in ("Debug", "Profiler"):
+        if rules := request.get(f"{kind}RuleConfigurations"):
+            statuses[f"{kind}RuleEvaluationStatuses"] = [
+                {
+                    "RuleConfigurationName": rule["RuleConfigurationName"],
+                    "RuleEvaluationStatus": "Error",
+                    "StatusDetails": "Rules are not evaluated: Debugger is not available in the local SageMaker.",
+                    "LastModifiedTime": time.time(),
+                }
+                for rule in rules
+            ]
+    return statuses
 
 
 def _built_in_metrics(request: dict) -> dict:

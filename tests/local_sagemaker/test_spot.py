@@ -252,10 +252,6 @@ def test_an_augmented_manifest_is_refused(submit):
         ({"EnableNetworkIsolation": True, "instances": 2}, "with more than one instance is not available"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../../etc"}}, "must begin with /opt/ml"),
         ({"RemoteDebugConfig": {"EnableRemoteDebug": True}}, "RemoteDebugConfig.EnableRemoteDebug: not available"),
-        (
-            {"DebugRuleConfigurations": [{"RuleConfigurationName": "x", "RuleEvaluatorImage": "y"}]},
-            "DebugRuleConfigurations: not available",
-        ),
     ],
 )
 def test_what_cannot_be_had_is_refused(submit, changes, words):
@@ -299,6 +295,17 @@ def test_a_flood_of_metrics_is_thinned_out_and_its_last_value_is_told(submit, cl
         EndTime=time.time() + 7200,
     )["Datapoints"]
     assert 1000 <= sum(point["SampleCount"] for point in found) < 2000
+
+
+def test_rules_of_debugger_are_told_to_be_not_evaluated(submit):
+    rule = {"RuleConfigurationName": "LossNotDecreasing", "RuleEvaluatorImage": "rules:latest"}
+    rules = {"DebugRuleConfigurations": [rule], "ProfilerRuleConfigurations": [rule]}
+    description = submit.trained(submit.train(HyperParameters=submit.source(train_py=""), **rules))
+    assert description["TrainingJobStatus"] == "Completed"
+    for kind in ("Debug", "Profiler"):
+        (status,) = description[f"{kind}RuleEvaluationStatuses"]
+        assert (status["RuleConfigurationName"], status["RuleEvaluationStatus"]) == ("LossNotDecreasing", "Error")
+        assert "not available in the local SageMaker" in status["StatusDetails"]
 
 
 def test_infra_check_and_experiment_are_described(submit):
