@@ -181,7 +181,7 @@ def _check_waiting(request: dict) -> None:
 
 
 def _rule_statuses(request: dict) -> dict:
-    """What became of the rules of Debugger: older SDKs ask for one by default, so they are no reason to refuse a job."""
+    """What became of Debugger's rules: older SDKs ask for one by default, so they are no reason to refuse a job."""
     statuses = {}
     for kind in ("Debug", "Profiler"):
         if rules := request.get(f"{kind}RuleConfigurations"):
