@@ -83,15 +83,20 @@ class ComponentFleet:
 
     def create(self, name: str) -> None:
         """Brings a component into service with all of its copies, or fails it."""
-        record = self._server.store.require(KIND, name)
+        self._bring(name, whole=True)
+
+    def _bring(self, name: str, whole: bool) -> None:
+        record, component, reason = self._server.store.require(KIND, name), None, None
         try:
             component = self._staged(record, record[PLAN])
-            self._grow(component, record["RuntimeConfig"]["DesiredCopyCount"], whole=True)
+            self._grow(component, record["RuntimeConfig"]["DesiredCopyCount"], whole)
         except DeploymentError as error:
-            if not self._stopping.is_set():
-                self._fail(name, str(error))
-            return
-        self._settle(name, component, record[PLAN])
+            reason = str(error)
+            if component is None or not component.workers:
+                if not self._stopping.is_set():
+                    self._fail(name, reason)
+                return
+        self._settle(name, component, record[PLAN], reason)
 
     def update(self, name: str) -> None:
         """Replaces the copies batch by batch by those of the next plan; when one fails, the old ones come back."""
@@ -177,7 +182,8 @@ class ComponentFleet:
             if record["InferenceComponentStatus"] == "Deleting":
                 self.delete(name)
                 return
-            self.create(name)
+            # One that was in service may have fewer copies than are desired, because there is no room for more.
+            self._bring(name, whole=record["InferenceComponentStatus"] == "Creating")
         finally:
             self.recovering.discard(name)
         if NEXT_PLAN in record and self._server.store.require(KIND, name)["InferenceComponentStatus"] == "InService":

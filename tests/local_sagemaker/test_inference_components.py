@@ -409,18 +409,25 @@ def test_killed_and_started_again_components_serve_and_leave_no_process(tmp_path
         sm.create_endpoint(EndpointName=name, EndpointConfigName=name)
         deployed.await_status(sm, name, "InService")
 
-        def create(component_name: str) -> None:
+        def create(component_name: str, megabytes: int) -> None:
             made = deployed.create_model(sm, s3, "mine", component_name)
             sm.create_inference_component(
                 InferenceComponentName=component_name,
                 EndpointName=name,
-                Specification={"ModelName": made, "ComputeResourceRequirements": NEEDS},
+                Specification={
+                    "ModelName": made,
+                    "ComputeResourceRequirements": {"MinMemoryRequiredInMb": megabytes},
+                },
                 RuntimeConfig={"CopyCount": 1},
             )
 
-        create("first")
+        create("first", 3000)
         await_status(sm, "first")
-        create("second")  # is on its way when the server ends
+        more = {"CopyCount": 3}  # an ml.m5.large has room for two
+        sm.update_inference_component_runtime_config(InferenceComponentName="first", DesiredRuntimeConfig=more)
+        placed = await_status(sm, "first")["RuntimeConfig"]
+        assert placed["CurrentCopyCount"] == 2
+        create("second", 1024)  # is on its way when the server ends
         family = psutil.Process(running.pid).children(recursive=True)
         os.kill(running.pid, 9)
         _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
@@ -435,6 +442,8 @@ def test_killed_and_started_again_components_serve_and_leave_no_process(tmp_path
                 Body=b"{}",
             )
             assert json.loads(answer["Body"].read())["name"] == component_name
+        again = client("sagemaker").describe_inference_component(InferenceComponentName="first")
+        assert again["RuntimeConfig"] == placed
     finally:
         local_sagemaker.stop(tmp_path / "home")
 
