@@ -180,7 +180,16 @@ def test_a_queue_waits_for_the_first_instance_and_cloudwatch_shows_it(server):
     asynchronous.rescale(sm, "queue", 1)
     for request in requests:
         server.outcomes.wait(request["OutputLocation"])
-    assert deployed.statistics_of(cloudwatch, "ApproximateBacklogSizePerInstance", dimensions)["Maximum"] > 0
+
+
+def test_a_request_under_way_counts_in_the_backlog_of_its_instance(server, tmp_path):
+    request = server.ask({"folder": str(tmp_path), "count": 2}, "meeting")
+    cloudwatch, dimensions = server.client("cloudwatch"), [{"Name": "EndpointName", "Value": "meeting"}]
+    assert deployed.becomes_true(
+        lambda: deployed.statistics_of(cloudwatch, "ApproximateBacklogSizePerInstance", dimensions)["Maximum"] > 0
+    )
+    (tmp_path / "seen").touch()
+    assert server.outcomes.wait(request["OutputLocation"])["content"] == b"2"
 
 
 def test_cloudwatch_counts_what_was_processed(server):
