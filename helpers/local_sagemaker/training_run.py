@@ -167,6 +167,8 @@ def _command(training: Training, host: Host, record: dict) -> Command:
             script = training_toolkit.script_command(training, host.path(training_toolkit.CODE_DIR))
         except FileNotFoundError as error:
             raise JobError(f"AlgorithmError: {error}, exit code: 1") from error
+        except ValueError as error:
+            raise JobError(f"ClientError: {error}") from error
         return Command(script, env, training_toolkit.CODE_DIR)
     if training.runtime.built_in_algorithm:
         return Command(["python3", str(training_toolkit.XGBOOST_ALGORITHM)], env)

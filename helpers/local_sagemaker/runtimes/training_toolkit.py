@@ -6,7 +6,9 @@ Source: the public `sagemaker-training` toolkit and the drivers of the SageMaker
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,10 @@ CODE_DIR = "/opt/ml/code"
 SM_DRIVERS_DIR = "input/data/sm_drivers"
 XGBOOST_ALGORITHM = Path(__file__).parent / "xgboost_algorithm.py"
 _RESERVED_PREFIX = "sagemaker_"
+# How the SDK 2 asks for a launcher: hyperparameters such as sagemaker_torch_distributed_enabled.
+_LAUNCHERS = re.compile(r"sagemaker_(\w+)_enabled")
+_TORCHRUN = ("torch_distributed", "pytorch_ddp")
+_FIRST_PORT, _PORTS = 20_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -118,15 +124,32 @@ def script_command(training: Training, code: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: the source code has no such entry point.
+        ValueError: the hyperparameters ask for a launcher that the local SageMaker does not have.
     """
     program = training.program or ""
+    launcher = _launcher(training)
     if not (code / program).is_file():
         found = sorted(path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file())
         raise FileNotFoundError(f"the entry point {program!r} is not in the source code, which has {found[:20]}")
     arguments = user_arguments(training.user_hyperparameters)
     if program.endswith(".sh"):
         return ["/bin/sh", "-c", shlex.join(["/bin/sh", f"./{program}", *arguments])]
-    return ["python3", program, *arguments]
+    return ["python3", *launcher, program, *arguments]
+
+
+def _launcher(training: Training) -> list[str]:
+    """What stands before the entry point: nothing, or torchrun with one process for each instance, which has no GPU."""
+    matches = [_LAUNCHERS.fullmatch(name) for name, value in training.hyperparameters.items() if decode(value) is True]
+    wanted = [match[1] for match in matches if match]
+    if others := sorted(set(wanted) - set(_TORCHRUN)):
+        raise ValueError(f"distribution by {', '.join(others)} is not available in the local SageMaker")
+    if not wanted:
+        return []
+    # On AWS the port is 7777: there no two jobs share an instance.
+    port = _FIRST_PORT + zlib.crc32(training.name.encode()) % _PORTS
+    rendezvous = ["--nnodes", str(len(training.hosts)), "--node_rank", str(training.hosts.index(training.host))]
+    address = ["--master_addr", training.hosts[0], "--master_port", str(port)]
+    return ["-m", "torch.distributed.run", *rendezvous, "--nproc_per_node", "1", *address]
 
 
 def user_arguments(hyperparameters: dict[str, object]) -> list[str]:
