@@ -389,6 +389,28 @@ def test_kill_9_during_a_canary_leaves_the_old_fleet_and_the_update_is_taken_up_
     assert set(traffic.statuses()) == {200}
 
 
+def test_kill_9_during_a_rollback_leaves_the_old_fleet_and_the_reason(hasty):
+    updates = hasty()
+    slow = deployed.OBEDIENT.replace('    if "raise"', '    time.sleep(600)\n    if "raise"', 1)
+    old, new = updates.config("old"), updates.config("new", code=slow)
+    endpoint, alarm = updates.endpoint(old), updates.alarm()
+    updates.begin(endpoint, new, watched(canary(HALF, wait=3600), alarm))
+    updates.await_variant(endpoint, "Baking", "Baking for 3600")
+    with Traffic(updates.server.url, endpoint) as traffic:
+        # Once every client waits for the new fleet, whose workers are not ended before they have answered.
+        traffic.stalled(PATIENCE_SECONDS)
+        updates.set_off(alarm)
+        while updates.sm.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] != "RollingBack":
+            time.sleep(0.02)
+        os.kill(updates.server.pid, signal.SIGKILL)
+    updates = hasty()
+    described = deployed.await_status(updates.sm, endpoint, "InService")
+    assert described["EndpointConfigName"] == old and alarm in described["FailureReason"]
+    assert "PendingDeploymentSummary" not in described
+    with Traffic(updates.server.url, endpoint) as traffic:
+        assert {answer.name for answer in traffic.more(10)} == {old}
+
+
 def test_weights_and_capacities_change_without_a_lost_request(server, updates):
     first, second = updates.config("first"), updates.config("second")
     both = updates.unique("both")

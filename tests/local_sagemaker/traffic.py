@@ -63,6 +63,16 @@ class Traffic:
             time.sleep(0.02)
         return self.since(began)
 
+    def stalled(self, seconds: float) -> None:
+        """Returns when every client waits for an answer and has done so for a second."""
+        deadline = time.monotonic() + seconds
+        count, since = len(self.answers), time.monotonic()
+        while time.monotonic() - since < 1:
+            assert time.monotonic() < deadline, "the endpoint still answers"
+            time.sleep(0.02)
+            if len(self.answers) != count:
+                count, since = len(self.answers), time.monotonic()
+
     def statuses(self) -> Counter:
         """How often each HTTP status was answered; 0 where the connection broke."""
         return Counter(answer.status for answer in self.answers) + Counter({0: len(self.broken)})
