@@ -173,11 +173,11 @@ def counts(described: dict) -> tuple[int, int]:
 def test_a_canary_takes_its_share_and_then_everything(server, updates):
     old, new = updates.config("old"), updates.config("new", count=2)
     endpoint = updates.endpoint(old)
-    how = canary({"Type": "CAPACITY_PERCENT", "Value": 20}, wait=180, last_wait=60)
+    how = canary({"Type": "CAPACITY_PERCENT", "Value": 20}, wait=300, last_wait=60)
     with Traffic(server.url, endpoint) as traffic:
         updates.begin(endpoint, new, how)
         assert {answer.name for answer in traffic.more(5)} == {old}
-        described = updates.await_variant(endpoint, "Baking", "Baking for 180 seconds (WaitIntervalInSeconds) with ")
+        described = updates.await_variant(endpoint, "Baking", "Baking for 300 seconds (WaitIntervalInSeconds) with ")
         answers = traffic.more(100)
         assert (
             updates.sm.describe_endpoint(EndpointName=endpoint)["PendingDeploymentSummary"]
@@ -278,12 +278,12 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(updates):
 
 def test_linear_steps_pass_in_order_and_the_way_is_kept_for_the_next_update(server, updates):
     old, new = updates.config("old"), updates.config("new", count=2)
-    how = linear(ONE, wait=60)
+    how = linear(ONE, wait=120)
     endpoint = updates.endpoint(old, DeploymentConfig=how)
     assert updates.sm.describe_endpoint(EndpointName=endpoint)["LastDeploymentConfig"] == how
     with Traffic(server.url, endpoint) as traffic:
         updates.begin(endpoint, new, RetainDeploymentConfig=True)
-        described = updates.await_variant(endpoint, "Baking", "Baking for 60 seconds (WaitIntervalInSeconds) with")
+        described = updates.await_variant(endpoint, "Baking", "Baking for 120 seconds (WaitIntervalInSeconds) with")
         assert counts(described) == (1, 1)
         assert {answer.name for answer in traffic.more(20)} == {old, new}
         after = deployed.await_status(updates.sm, endpoint, "InService")
@@ -312,9 +312,9 @@ def test_a_rolling_update_brings_the_whole_old_fleet_back(server, updates):
     old, new = updates.config("old", count=2), updates.config("new", count=2)
     endpoint, alarm = updates.endpoint(old), updates.alarm()
     with Traffic(server.url, endpoint) as traffic:
-        updates.begin(endpoint, new, watched(rolling(ONE, wait=60, RollbackMaximumBatchSize=ONE), alarm))
+        updates.begin(endpoint, new, watched(rolling(ONE, wait=180, RollbackMaximumBatchSize=ONE), alarm))
         updates.await_variant(
-            endpoint, "Baking", "Baking for 60 seconds (WaitIntervalInSeconds) with traffic enabled on full"
+            endpoint, "Baking", "Baking for 180 seconds (WaitIntervalInSeconds) with traffic enabled on full"
         )
         updates.set_off(alarm)
         after = deployed.await_status(updates.sm, endpoint, "InService")
@@ -457,10 +457,10 @@ def test_a_rolling_update_that_cannot_be_rolled_back_serves_a_mix_until_it_is_up
     old, new = updates.config("old", count=2, code=code), updates.config("new", count=2)
     endpoint, alarm = updates.endpoint(old), updates.alarm()
     with Traffic(server.url, endpoint) as traffic:
-        updates.begin(endpoint, new, watched(rolling(ONE, wait=120), alarm))
+        updates.begin(endpoint, new, watched(rolling(ONE, wait=180), alarm))
         gone.touch()
         updates.await_variant(
-            endpoint, "Baking", "Baking for 120 seconds (WaitIntervalInSeconds) with traffic enabled on full"
+            endpoint, "Baking", "Baking for 180 seconds (WaitIntervalInSeconds) with traffic enabled on full"
         )
         updates.set_off(alarm)
         described = deployed.await_status(updates.sm, endpoint, "UpdateRollbackFailed")
