@@ -20,7 +20,7 @@ from helpers.local_sagemaker import (
     model_data,
     rollback_alarms,
     scalable_targets,
-    workers,
+    unix_sockets,
 )
 from helpers.local_sagemaker.component_hosts import Placed
 from helpers.local_sagemaker.components import NO_CAPACITY, Component, no_room, open_log
@@ -192,7 +192,7 @@ class ComponentFleet:
 
     def recover_all(self) -> None:
         """Recovers every component that was alive when the server ended."""
-        shutil.rmtree(workers.socket_folder(self._folder), ignore_errors=True)
+        shutil.rmtree(unix_sockets.socket_folder(self._folder), ignore_errors=True)
         alive = [r for r in self._server.store.list(KIND) if r["InferenceComponentStatus"] != "Failed"]
         plans = [(r["InferenceComponentName"], r[plan]) for r in alive for plan in (PLAN, NEXT_PLAN) if plan in r]
         deployments.forget_leftovers(self._folder, {self._folder / name / p["Generation"] for name, p in plans})
@@ -208,7 +208,7 @@ class ComponentFleet:
             list(pool.map(Worker.stop, copies))
         for worker in copies:
             asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
-        shutil.rmtree(workers.socket_folder(self._folder), ignore_errors=True)
+        shutil.rmtree(unix_sockets.socket_folder(self._folder), ignore_errors=True)
 
     def instances(self, endpoint: str, spec: dict) -> int:
         """How many instances a variant has at the moment."""
@@ -234,7 +234,7 @@ class ComponentFleet:
             raise DeploymentError(str(error)) from error
         worker_plan = WorkerPlan(
             containers=containers,
-            sockets=workers.socket_folder(self._folder),
+            sockets=unix_sockets.socket_folder(self._folder),
             startup_seconds=plan["StartupSeconds"],
             open_log=partial(open_log, self._server, name, plan["VariantName"]),
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, instance_types
+from helpers.local_sagemaker.containers import STARTUP_SECONDS
 from helpers.local_sagemaker.errors import InvocationError
 from helpers.local_sagemaker.instance_types import Capacity
 from helpers.local_sagemaker.invocations import INFERENCE_COMPONENT
-from helpers.local_sagemaker.workers import STARTUP_SECONDS
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import (
     component_hosts,
+    containers,
     data_capture,
     errors,
     model_data,
     multi_model,
     serverless_configs,
-    workers,
+    unix_sockets,
 )
 from helpers.local_sagemaker.data_capture import Capture
 from helpers.local_sagemaker.logs import LogWriter
@@ -229,7 +230,7 @@ def drain(retired: list[Worker]) -> None:
     """Waits until workers out of service have answered what they began, then stops them."""
     deadline = time.monotonic() + DRAIN_SECONDS
     while any(worker.in_flight for worker in retired) and time.monotonic() < deadline:
-        time.sleep(workers.PING_SECONDS)
+        time.sleep(containers.PING_SECONDS)
     _stop(retired)
 
 
@@ -268,7 +269,7 @@ def _plan(server: Server, variant: dict) -> dict:
         "InstanceCount": variant.get("InitialInstanceCount", 0),
         "InstanceType": variant.get("InstanceType"),
         "Model": model_data.served_model(server, variant["ModelName"]),
-        "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", workers.STARTUP_SECONDS),
+        "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", containers.STARTUP_SECONDS),
         "Routing": variant.get("RoutingConfig", {}).get("RoutingStrategy"),
     }
     if "ServerlessConfig" in variant:
@@ -302,14 +303,14 @@ def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, fol
         return component_hosts.HostVariant(server, endpoint, spec)
     name = spec["VariantName"]
     try:
-        containers = model_data.stage(server, spec["Model"], folder / name, spec["InstanceType"])
+        staged = model_data.stage(server, spec["Model"], folder / name, spec["InstanceType"])
     except errors.AwsError as error:
         raise DeploymentError(error.message) from error
     except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:
         raise DeploymentError(str(error)) from error
     worker_plan = WorkerPlan(
-        containers=containers,
-        sockets=workers.socket_folder(server.home),
+        containers=staged,
+        sockets=unix_sockets.socket_folder(server.home),
         startup_seconds=spec["StartupSeconds"],
         open_log=lambda stream: LogWriter(server, log_group(endpoint), f"{name}/{stream}"),
     )

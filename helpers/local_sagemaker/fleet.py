@@ -16,6 +16,7 @@ from helpers.local_sagemaker import (
     deployment_configs,
     deployments,
     scalable_targets,
+    unix_sockets,
     variant_summaries,
     workers,
 )
@@ -204,7 +205,7 @@ class Fleet:
 
     def recover_all(self) -> None:
         """Recovers every endpoint that was alive when the server ended."""
-        shutil.rmtree(workers.socket_folder(self._server.home), ignore_errors=True)
+        shutil.rmtree(unix_sockets.socket_folder(self._server.home), ignore_errors=True)
         alive = [record for record in self._server.store.list("Endpoint") if record["EndpointStatus"] != "Failed"]
         self.recovering = {record["EndpointName"] for record in alive}
         plans = [(r["EndpointName"], r[plan]["Generation"]) for r in alive for plan in (PLAN, NEXT_PLAN) if plan in r]
@@ -219,7 +220,7 @@ class Fleet:
         with ThreadPoolExecutor(max(1, len(serving))) as pool:
             stopped = [worker for retired in pool.map(Deployment.stop, serving) for worker in retired]
         self._close(stopped)
-        shutil.rmtree(workers.socket_folder(self._server.home), ignore_errors=True)
+        shutil.rmtree(unix_sockets.socket_folder(self._server.home), ignore_errors=True)
 
     def _deploy(self, name: str, plan: dict) -> Deployment:
         deployment = deployments.deployment(self._server, name, plan, self._folder / name / plan["Generation"])

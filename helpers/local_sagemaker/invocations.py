@@ -10,8 +10,9 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import aiohttp
 
 if TYPE_CHECKING:
+    from helpers.local_sagemaker.containers import Container
     from helpers.local_sagemaker.deployments import Variant
-    from helpers.local_sagemaker.workers import Container, Worker
+    from helpers.local_sagemaker.workers import Worker
 
 INVOCATIONS = "http://worker/invocations"
 CONTENT_TYPE, ACCEPT = "Content-Type", "Accept"

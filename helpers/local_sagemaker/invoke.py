@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from helpers.local_sagemaker import component_hosts, invocations, workers
+from helpers.local_sagemaker import component_hosts, containers, invocations
 from helpers.local_sagemaker.deployments import Deployment, Variant
 from helpers.local_sagemaker.errors import LONGEST_MESSAGE, InvocationError
 from helpers.local_sagemaker.invocations import (
@@ -30,7 +30,8 @@ from helpers.local_sagemaker.serverless import ColdStartError, ThrottledError
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
-    from helpers.local_sagemaker.workers import Container, Worker
+    from helpers.local_sagemaker.containers import Container
+    from helpers.local_sagemaker.workers import Worker
 
 MAX_BODY_BYTES = Variant.max_body_bytes
 READY_SECONDS = 30.0  # an invocation waits this long for a worker that is being started again
@@ -115,7 +116,7 @@ async def _answered(
             answer = await invocations.ask(variant, worker, body, headers)
             return variant, asked, answer
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
-            await asyncio.sleep(workers.PING_SECONDS)
+            await asyncio.sleep(containers.PING_SECONDS)
         finally:
             variant.release(worker, answered=answer is not None and answer.status != 0)
 
@@ -152,7 +153,7 @@ async def choose(
                 return deployment, variant, worker
         if time.monotonic() > deadline:
             raise InvocationError("ServiceUnavailable", f"No instance of endpoint {endpoint} is ready; try again.", 503)
-        await asyncio.sleep(workers.PING_SECONDS)
+        await asyncio.sleep(containers.PING_SECONDS)
         require_endpoint(server, endpoint)
 
 

@@ -112,8 +112,8 @@ def stop(server: Server) -> None:
 
 
 def _fail_unfinished(server: Server) -> None:
-    from helpers.local_sagemaker import processing, training, transform, workers
+    from helpers.local_sagemaker import processing, training, transform, unix_sockets
 
     for module in (training, processing, transform):
         job_records.fail_unfinished(server, module.KIND, module.fail)
-    shutil.rmtree(workers.socket_folder(jobs_folder(server)), ignore_errors=True)
+    shutil.rmtree(unix_sockets.socket_folder(jobs_folder(server)), ignore_errors=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import containment, overlays, sandbox, workers
+from helpers.local_sagemaker import containment, overlays, sandbox, unix_sockets
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.output import Pump
 
@@ -120,7 +120,7 @@ class Job:
         names = [f"algo-{number}" for number in range(1, hosts + 1)]
         self.hosts = [Host(host, self.folder / host / "ml") for host in names]
         # Sockets are made in it: its path is short.
-        self._temporary = workers.socket_folder(jobs_folder(server)) / secrets.token_hex(4)
+        self._temporary = unix_sockets.socket_folder(jobs_folder(server)) / secrets.token_hex(4)
         self.cut: str | None = None
         self._isolated = isolated
         self._limits = limits or containment.limits(server.home)

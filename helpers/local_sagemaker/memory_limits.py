@@ -14,7 +14,7 @@ from helpers.local_sagemaker import process_tree
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
-    from helpers.local_sagemaker.workers import Container
+    from helpers.local_sagemaker.containers import Container
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import containment, errors, images, overlays, own_containers, sandbox, staging, workers
+from helpers.local_sagemaker import (
+    containers,
+    containment,
+    errors,
+    images,
+    overlays,
+    own_containers,
+    sandbox,
+    staging,
+)
+from helpers.local_sagemaker.containers import ContainerPlan
 from helpers.local_sagemaker.multi_model import ModelSource
-from helpers.local_sagemaker.workers import ContainerPlan
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -113,7 +122,7 @@ def stage_container(server: Server, container: dict, folder: Path, place: str = 
         environment[SUBMIT_DIRECTORY] = f"{sandbox.ML}/code"
     if runtime.name == "local":
         return own_containers.plan(server, container, root, environment)
-    return ContainerPlan(container["Name"], workers.command(python, runtime.name), root, environment)
+    return ContainerPlan(container["Name"], containers.command(python, runtime.name), root, environment)
 
 
 def _stage_multi_model(server: Server, container: dict, folder: Path, memory_mb: float) -> ContainerPlan:
@@ -125,7 +134,7 @@ def _stage_multi_model(server: Server, container: dict, folder: Path, memory_mb:
     shutil.rmtree(plan.ml_root / "models", ignore_errors=True)  # of instances that are gone
     runtime = images.runtime_for(container["Image"])
     if runtime.name != "local":  # a user's own container knows the contract itself
-        plan = replace(plan, argv=workers.multi_model_command(Path(plan.argv[0]), runtime.name))
+        plan = replace(plan, argv=containers.multi_model_command(Path(plan.argv[0]), runtime.name))
     return replace(
         plan,
         models=ModelSource(

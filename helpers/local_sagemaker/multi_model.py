@@ -31,7 +31,8 @@ from helpers.local_sagemaker.invocations import TARGET_MODEL, Answer, ask_contai
 from helpers.local_sagemaker.staging import Location
 
 if TYPE_CHECKING:
-    from helpers.local_sagemaker.workers import Container, Worker
+    from helpers.local_sagemaker.containers import Container
+    from helpers.local_sagemaker.workers import Worker
 
 ROOT = "http://worker"
 LOAD_SECONDS = 480.0  # a model that loads for longer is given up
@@ -194,6 +195,7 @@ class LoadedModels:
 
     def clear(self) -> None:
         """Deletes what is on disk, when the container has ended."""
+        self._container.socket.with_suffix(".models").unlink(missing_ok=True)  # see runtimes/serve_models.py
         for model in list(self._models.values()):
             shutil.rmtree(model.folder, ignore_errors=True)
 

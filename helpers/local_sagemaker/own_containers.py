@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import sandbox, staging, workers
-from helpers.local_sagemaker.workers import ContainerPlan
+from helpers.local_sagemaker import sandbox, staging, unix_sockets
+from helpers.local_sagemaker.containers import ContainerPlan
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -79,4 +79,4 @@ def plan(server: Server, container: dict, ml_root: Path, environment: dict[str, 
 
 def server_socket(home: Path) -> Path:
     """Where the server answers those who have a network of their own; in a folder that holds nothing else."""
-    return workers.socket_folder(home / "server") / _SERVER_SOCKET
+    return unix_sockets.socket_folder(home / "server") / _SERVER_SOCKET

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from helpers.local_sagemaker import event_stream, invocations, invoke, workers
+from helpers.local_sagemaker import containers, event_stream, invocations, invoke
 from helpers.local_sagemaker.invocations import BrokenOffError
 from helpers.local_sagemaker.invoke import InvocationError
 from helpers.local_sagemaker.operations import rest_operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.containers import Container
     from helpers.local_sagemaker.deployments import Variant
-    from helpers.local_sagemaker.workers import Container, Worker
+    from helpers.local_sagemaker.workers import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ async def _invoke(server: Server, request: web.Request, endpoint: str) -> web.St
         try:
             return await exchange.run(headers, body)
         except aiohttp.ClientConnectorError:  # the process has just ended, and nothing was sent to it
-            await asyncio.sleep(workers.PING_SECONDS)
+            await asyncio.sleep(containers.PING_SECONDS)
         finally:
             variant.release(worker, answered=exchange.complete)
 

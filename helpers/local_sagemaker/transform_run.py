@@ -19,12 +19,22 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from helpers.local_sagemaker import channels, errors, invocations, model_data, overlays, staging, workers
+from helpers.local_sagemaker import (
+    channels,
+    containers,
+    errors,
+    invocations,
+    model_data,
+    overlays,
+    staging,
+    unix_sockets,
+)
+from helpers.local_sagemaker.containers import WorkerError
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.jobs import SERVER_STOPPED, Job, JobError, jobs_folder
 from helpers.local_sagemaker.logs import LogWriter
 from helpers.local_sagemaker.transform_records import MEGABYTE, RecordError, Records
-from helpers.local_sagemaker.workers import Worker, WorkerError, WorkerPlan
+from helpers.local_sagemaker.workers import Worker, WorkerPlan
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 DEFAULT_MAX_PAYLOAD_IN_MB = 6
@@ -111,17 +121,17 @@ class _Run:
             "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self._megabytes),
             "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(self._concurrent),
         }
-        containers = [c | {"Environment": c.get("Environment", {}) | environment} for c in model["Containers"]]
+        defined = [c | {"Environment": c.get("Environment", {}) | environment} for c in model["Containers"]]
         try:
-            plans = model_data.stage(server, model | {"Containers": containers}, job.folder / "model")
+            plans = model_data.stage(server, model | {"Containers": defined}, job.folder / "model")
         except errors.AwsError as error:
             raise JobError(f"ClientError: {error.message}") from error
         except overlays.RequirementsError as error:
             raise JobError(f"AlgorithmError: InstallRequirementsError: {error}") from error
         return WorkerPlan(
             containers=plans,
-            sockets=workers.socket_folder(jobs_folder(server)),
-            startup_seconds=workers.STARTUP_SECONDS,
+            sockets=unix_sockets.socket_folder(jobs_folder(server)),
+            startup_seconds=containers.STARTUP_SECONDS,
             open_log=self._log,
         )
 

@@ -15,8 +15,8 @@ import xgboost
 from timing import ROUNDS, alternately, connection, control_plane, request
 
 from helpers import SageMakerHelper, deployment, local_sagemaker
-from helpers.local_sagemaker import workers
-from helpers.local_sagemaker.workers import UnixConnection
+from helpers.local_sagemaker import unix_sockets
+from helpers.local_sagemaker.unix_sockets import UnixConnection
 
 pytestmark = pytest.mark.benchmark
 ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8"
@@ -37,7 +37,7 @@ def endpoint(own_server: SageMakerHelper, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_invoke_endpoint_adds_at_most_two_milliseconds_to_the_worker(endpoint, own_server, report):
-    worker_socket = next(workers.socket_folder(Path(os.environ["LOCAL_SAGEMAKER_HOME"])).glob("*.sock"))
+    worker_socket = next(unix_sockets.socket_folder(Path(os.environ["LOCAL_SAGEMAKER_HOME"])).glob("*.sock"))
     headers = {"Content-Type": "text/csv"}
     server, worker = connection(own_server.runtime.meta.endpoint_url), closing(UnixConnection(worker_socket, 60))
     with server as to_server, worker as to_worker:

@@ -17,7 +17,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import Running, lifecycle, workers
+from helpers.local_sagemaker import Running, lifecycle, unix_sockets
 
 PATIENCE_SECONDS = 120
 LONGEST_DELAY_SECONDS = 0.06  # from the moment that a point is reached until the kill
@@ -134,7 +134,7 @@ class Victim:
         assert [str(path) for folder in ("jobs", "async") for path in (self.home / folder).rglob("*")] == []
         assert {path.name for path in self.home.iterdir()} <= HOME_FILES
         # One generation for each endpoint, one socket for each instance: what was updated last is being drained.
-        sockets = workers.socket_folder(self.home)
+        sockets = unix_sockets.socket_folder(self.home)
         _await_equal(lambda: sorted(path.parent.name for path in self.home.glob("endpoints/*/*")), sorted(instances))
         _await_equal(lambda: len(list(sockets.glob("*.sock"))), sum(instances.values()))
 

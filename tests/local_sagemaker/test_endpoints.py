@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import workers
+from helpers.local_sagemaker import containers, workers
 
 ACCOUNT = "111122223333"
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
@@ -178,12 +178,12 @@ def test_missing_model_data_fails_the_endpoint_as_aws_words_it(sm, s3, bucket, u
 def test_a_worker_that_loads_too_long_is_given_up_with_its_last_lines(tmp_path):
     script = "import time; print('still reading', flush=True); time.sleep(600)"
     plan = workers.WorkerPlan(
-        containers=(workers.ContainerPlan("primary", (sys.executable, "-c", script), tmp_path, dict(os.environ)),),
+        containers=(containers.ContainerPlan("primary", (sys.executable, "-c", script), tmp_path, dict(os.environ)),),
         sockets=tmp_path,
         startup_seconds=2,
         open_log=lambda instance: SimpleNamespace(write=lambda line: None, close=lambda: None),
     )
-    with pytest.raises(workers.WorkerError, match=r"did not answer within 2 seconds\.\nstill reading"):
+    with pytest.raises(containers.WorkerError, match=r"did not answer within 2 seconds\.\nstill reading"):
         workers.Worker(plan).started.result(timeout=30)
 
 

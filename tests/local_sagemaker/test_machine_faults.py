@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from submitted_jobs import Submitter
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import LocalSageMakerError, arns, workers
+from helpers.local_sagemaker import LocalSageMakerError, arns, unix_sockets
 
 MIB = 1024**2
 TESTS = Path(__file__).parent
@@ -290,8 +290,8 @@ def test_a_home_with_a_very_long_path_trains(tmp_path, client_of, unique):
 def test_sockets_have_a_short_path_whatever_the_temporary_folder_is(tmp_path, monkeypatch):
     long = tmp_path / ("x" * 80)
     long.mkdir()
-    monkeypatch.setattr(workers.tempfile, "tempdir", str(long))
-    assert len(str(workers.socket_folder(tmp_path))) <= workers.LONGEST_SOCKET_FOLDER
+    monkeypatch.setattr(unix_sockets.tempfile, "tempdir", str(long))
+    assert len(str(unix_sockets.socket_folder(tmp_path))) <= unix_sockets.LONGEST_SOCKET_FOLDER
 
 
 def test_a_transaction_that_cannot_be_committed_leaves_none_open(tmp_path):

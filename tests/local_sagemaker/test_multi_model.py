@@ -102,7 +102,7 @@ class MultiModel:
 
     def ask_until_ready(self, target: str) -> dict:
         """A model's answer, asked for again while the model is being loaded."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while True:
             try:
                 return self.ask(target)
@@ -273,7 +273,7 @@ def test_without_caching_a_model_goes_from_memory_and_disk_when_it_has_answered(
     models.put("a.tar.gz")
     models.deploy(MultiModelConfig={"ModelCacheSetting": "Disabled"})
     first = models.ask("a.tar.gz")["process"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150
     while model_processes(server.pid, models.name):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -325,14 +325,14 @@ def test_cloudwatch_knows_how_models_were_loaded(client, models):
         )["Datapoints"]
         return points[0] if points else {"SampleCount": 0}
 
-    deadline = time.monotonic() + 60
-    while statistics("ModelCacheHit")["SampleCount"] < 4 or not statistics("ModelLoadingTime")["SampleCount"]:
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + 120
+    counts = {"ModelCacheHit": 4, "ModelUnloadingTime": 1}
+    counts |= dict.fromkeys(("ModelLoadingWaitTime", "ModelDownloadingTime", "ModelLoadingTime"), 2)
+    while {metric: statistics(metric)["SampleCount"] for metric in counts} != counts:
+        assert time.monotonic() < deadline, {metric: statistics(metric) for metric in counts}
         time.sleep(0.2)
     assert statistics("ModelCacheHit")["Average"] == 0.5
-    for metric in ("ModelLoadingWaitTime", "ModelDownloadingTime", "ModelLoadingTime"):
-        assert statistics(metric)["SampleCount"] == 2 and statistics(metric)["Unit"] == "Microseconds", metric
-    assert statistics("ModelUnloadingTime")["SampleCount"] == 1
+    assert statistics("ModelLoadingTime")["Unit"] == "Microseconds"
     while not (counted := statistics("LoadedModelCount", instance_metrics.NAMESPACE))["SampleCount"]:
         assert time.monotonic() < deadline
         time.sleep(0.5)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.local_sagemaker import workers
+from helpers.local_sagemaker import containers, unix_sockets
 from helpers.local_sagemaker.runtimes import serve_codecs
 
 
@@ -27,7 +27,7 @@ class Serving:
         self, body: bytes | str, content_type: str = "text/csv", accept: str | None = None
     ) -> tuple[int, str, bytes]:
         """Status, content type and body of one invocation."""
-        connection = workers.UnixConnection(self.socket, timeout=60)
+        connection = unix_sockets.UnixConnection(self.socket, timeout=60)
         headers = {"Content-Type": content_type} | ({"Accept": accept} if accept else {})
         connection.request("POST", "/invocations", body=body, headers=headers)
         answer = connection.getresponse()
@@ -43,7 +43,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
 
     def start(files: dict[str, str], framework: str = "sklearn", **environment: str) -> Serving:
         process, socket = begin(files, framework, **environment)
-        while not workers.pings(socket):
+        while not unix_sockets.pings(socket):
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.02)
         return Serving(process, socket)
@@ -54,10 +54,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
         (tmp_path / "model").mkdir(exist_ok=True)
-        socket = workers.socket_folder(tmp_path) / "test.sock"
-        argv = [os.sys.executable, "-c", workers.BOOT, "--framework", framework, "--model-dir", str(tmp_path / "model")]
+        socket = unix_sockets.socket_folder(tmp_path) / "test.sock"
+        boot = ("-c", containers.BOOT, "--framework", framework, "--model-dir", str(tmp_path / "model"))
         process = subprocess.Popen(
-            [*argv, "--socket", str(socket)],
+            [os.sys.executable, *boot, "--socket", str(socket)],
             env=dict(os.environ) | environment,
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -196,10 +196,10 @@ def transform_fn(model, data, content_type, accept):
     return str(busy)
 """
     served = serve({"code/inference.py": script})
-    connections = [workers.UnixConnection(served.socket, timeout=60) for _ in range(4)]
+    connections = [unix_sockets.UnixConnection(served.socket, timeout=60) for _ in range(4)]
     for connection in connections:
         connection.request("POST", "/invocations", body="0.2", headers={"Content-Type": "text/csv"})
-    assert workers.pings(served.socket)
+    assert unix_sockets.pings(served.socket)
     assert [connection.getresponse().read() for connection in connections] == [b"1"] * 4
     for connection in connections:
         connection.close()
