@@ -85,8 +85,11 @@ def images() -> str:
 
 def shims() -> str:
     """Operations of other services that are not, or not only, moto's."""
-    rows = [(_code(name), summary[:1].upper() + summary[1:]) for name, summary in catalogue.shimmed().items()]
-    return table(("Operation", "What it does here"), rows)
+    rows = [
+        (service, _code(", ".join(names)), summary if summary.startswith("moto") else summary[:1].upper() + summary[1:])
+        for service, names, summary in catalogue.shimmed()
+    ]
+    return table(("Service", "Operations", "What they do here"), rows)
 
 
 def services() -> str:

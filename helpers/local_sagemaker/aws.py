@@ -63,7 +63,7 @@ class Aws:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
-        call = _call(request, await request.read())
+        call = _call(request, await request.content.read())
         return _response(await self._wait_for(*shims.without_waiting(call)))
 
     async def _wait_for(self, call: Call, seconds: float) -> Answer:

@@ -8,6 +8,7 @@ from helpers.local_sagemaker import alarms, app, auto_scaling, images, model, op
 from helpers.local_sagemaker.operations import Level
 
 SERVICES = ("sagemaker", *routes.SERVICES)
+_SIGNED = {"monitoring": "cloudwatch"}  # a service whose signature has another name than its clients
 
 
 def levels() -> dict[str, dict[str, Level]]:
@@ -23,19 +24,17 @@ def repositories() -> dict[str, str]:
     return {name: images.runtime_for(name.replace("<name>", "name")).name for name in images.KNOWN}
 
 
-def shimmed() -> dict[str, str]:
-    """Operations of other services that are answered by code of our own, and what that does."""
-    scaling = ", ".join(f"{auto_scaling.SERVICE}:{name}" for name in auto_scaling.OPERATIONS)
-    watching = ", ".join(f"monitoring:{name}" for name in alarms.OPERATIONS)
-    found = {
-        scaling: "scales the workers of endpoints by their real metrics, and by schedule.",
-        watching: "alarms are evaluated by M of N periods, and take their actions.",
-    }
+def shimmed() -> list[tuple[str, list[str], str]]:
+    """Operations of other services that are answered by code of our own, by service, and what that does."""
+    found = [
+        (auto_scaling.SERVICE, [*auto_scaling.OPERATIONS], "instances follow their real metrics and the schedule."),
+        ("monitoring", [*alarms.OPERATIONS], "alarms are evaluated by M of N periods, and take their actions."),
+    ]
     for handler in dict.fromkeys(shims.SHIMS.values()):
-        names = [f"{service}:{operation}" for (service, operation), shim in shims.SHIMS.items() if shim is handler]
+        answered = [key for key, shim in shims.SHIMS.items() if shim is handler]
         summary = (handler.__doc__ or "").partition("\n")[0]
-        found[", ".join(names)] = summary.partition(": ")[2] or summary
-    return found
+        found.append((answered[0][0], [name for _, name in answered], summary.partition(": ")[2] or summary))
+    return [(_SIGNED.get(service, service), names, summary) for service, names, summary in found]
 
 
 def moto_services() -> list[str]:

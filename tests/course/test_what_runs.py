@@ -44,5 +44,5 @@ def test_the_page_shows_every_table(project):
 
 def test_images_and_shims_are_the_code_s():
     assert all(f"`{name}`" in what_runs.images() for name in catalogue.repositories())
-    assert "`sts:GetCallerIdentity`" in what_runs.shims()
+    assert "| sts | `GetCallerIdentity` |" in what_runs.shims()
     assert "dynamodb" in what_runs.services()

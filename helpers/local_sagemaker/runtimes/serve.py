@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import queue
 import sys
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--model-dir", default="/opt/ml/model")
     options = parser.parse_args()
     transformer = Transformer(options.model_dir, options.framework)
+    gc.freeze()  # the model stays: a collection that walked through it would hold up requests
     inbox = Inbox()
     threading.Thread(target=_run_http, args=(inbox, options.socket), daemon=True, name="http").start()
     inbox.serve(transformer)
