@@ -93,6 +93,9 @@ def _change(given: Any, content: Any) -> None:
 
 
 def is_expression(source: str) -> bool:
-    """Whether the last statement is an expression, whose value is a test's partial credit."""
+    """Whether the last statement is an expression, whose value is a test's partial credit; a text is a remark."""
     body = ast.parse(source).body
-    return bool(body) and isinstance(body[-1], ast.Expr)
+    if not body or not isinstance(body[-1], ast.Expr):
+        return False
+    last = body[-1].value
+    return not (isinstance(last, ast.Constant) and isinstance(last.value, str))

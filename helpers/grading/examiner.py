@@ -11,6 +11,7 @@ import contextlib
 import io
 import linecache
 import math
+import numbers
 import random
 import signal
 import time
@@ -21,13 +22,12 @@ from typing import Any
 
 from helpers.grading import answers, controls
 from helpers.grading.answers import Answer
-from helpers.grading.channel import Channel
+from helpers.grading.channel import Channel, Message
 from helpers.grading.examination import Examination, Test
 from helpers.grading.sandbox import Limits
 from helpers.grading.student import InterpreterDied, Student
 
 MAX_DEATHS = 3
-_NOT_REACHED = "not reached: {}"
 
 
 @dataclass
@@ -165,7 +165,7 @@ class Examiner:
         """
         if self._student is None:
             if len(self._deaths) > MAX_DEATHS:
-                raise InterpreterDied(_NOT_REACHED.format(self._deaths[-1]))
+                raise InterpreterDied(f"not reached: {self._deaths[-1].removeprefix('not reached: ')}")
             self._student = Student(self._control, self._limits, self._deadline)
             self._report({"interpreter": self._student.pid})
             for source in self._done:
@@ -220,21 +220,29 @@ class Examiner:
         for probe in probes:
             told = student.run(test.source if probe is None else probe, value=True)
             if probe is None:
-                error = None if told.body.get("ok") is True else told.body.get("error") or {"type": "failed"}
-                value = None if error or "value" not in told.body else answers.decoded(told, "the test gave")
+                value, error = _inside_outcome(told)
             else:
                 passed += told.body.get("ok") is True
         if error is not None:
-            raised = answers.exception(error)
-            result.reason = _reason(raised, "")
-            result.traceback = []
-            result.hidden = True
+            result.reason, result.hidden = _reason(error, ""), True
         else:
             _credit(result, value)
         if passed:
             result.score = 0.0
             result.flags.append(f"{passed} of {len(probes) - 1} tests that must fail passed in this interpreter")
             result.reason = result.reason or "tests pass here that must fail: a person decides"
+
+
+def _inside_outcome(told: Message) -> tuple[Any, BaseException | None]:
+    """What an interpreter says of a test: the value of its last expression, or the exception that it raised."""
+    if told.body.get("ok") is not True:
+        return None, answers.exception(told.body.get("error"))
+    if "value" not in told.body and "not_data" not in told.body:
+        return None, None
+    try:
+        return answers.decoded(told, "the test gave"), None
+    except AssertionError as error:
+        return None, error
 
 
 def execute(source: str, namespace: dict[str, Any], name: str) -> Any:
@@ -250,21 +258,17 @@ def execute(source: str, namespace: dict[str, Any], name: str) -> Any:
 
 def _credit(result: Result, value: Any) -> None:
     """All points, or the part that the test's last expression says: a finite number from 0 to the points."""
-    if value is None or isinstance(value, str):
+    if value is None:
         result.score = result.points
         return
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        result.score = result.points
-        return
-    if isinstance(value, bool) or not (math.isfinite(number) and 0 <= number <= result.points):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and 0 <= value <= result.points):
         result.flags.append(f"the test gave {value!r:.100} of {result.points:g} points")
         result.reason = "the test gave no number of points: a person decides"
         return
-    result.score = number
-    if number < result.points:
-        result.reason = f"{number:g} of {result.points:g} points"
+    result.score = float(value)
+    if result.score < result.points:
+        result.reason = f"{result.score:g} of {result.points:g} points"
 
 
 def _reason(error: BaseException, failed_above: str) -> str:

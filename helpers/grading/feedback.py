@@ -120,7 +120,7 @@ def page(notebook: Any, verdict: Verdict, lab: str) -> str:
         if cell.cell_type == "markdown":
             parts.append(_markdown(cell.source))
         elif task is None or options.get("solution"):
-            parts.append(f"<pre><code>{html.escape(cell.source)}</code></pre>")
+            parts.append(f"<pre><code>{_shown(cell.source)}</code></pre>")
             if cell.metadata.get("withheld"):
                 parts += [] if withheld else [f"<p><em>{WITHHELD}</em></p>"]
                 withheld = True
@@ -131,8 +131,14 @@ def page(notebook: Any, verdict: Verdict, lab: str) -> str:
     return "\n".join([*parts, "</body></html>\n"])
 
 
+def _shown(text: str) -> str:
+    """Text for a page: without the sequences and characters that steer terminals, and nothing of it is markup."""
+    kept = "".join(letter for letter in _ANSI.sub("", text) if letter.isprintable() or letter in "\n\t")
+    return html.escape(kept)
+
+
 def _head(verdict: Verdict, lab: str) -> str:
-    title = html.escape(f"{lab}: {verdict.student}")
+    title = _shown(f"{lab}: {verdict.student}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -143,11 +149,11 @@ def _head(verdict: Verdict, lab: str) -> str:
 
 def _summary(verdict: Verdict) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(task.task)}</td><td>{_points(task)}</td><td>{html.escape(task.reason)}</td></tr>"
+        f"<tr><td>{_shown(task.task)}</td><td>{_points(task)}</td><td>{_shown(task.reason)}</td></tr>"
         for task in verdict.tasks
     )
     more = " so far; a person grades the rest" if verdict.open_tasks else ""
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in verdict.notes)
+    notes = "".join(f"<li>{_shown(note)}</li>" for note in verdict.notes)
     mended = f"<p>Before it ran, this was mended:</p><ul>{notes}</ul>" if notes else ""
     return (
         f"<p>{verdict.total:g} of {verdict.points:g} points{more}.</p><table><thead><tr><th>task</th><th>points</th>"
@@ -161,11 +167,11 @@ def _points(task: TaskVerdict) -> str:
 
 def _verdict_of(task: TaskVerdict) -> str:
     kind = "open" if task.score is None else "full" if task.score == task.points else "part" if task.score else "none"
-    text = f"<strong>{html.escape(task.task)}</strong>: {_points(task)} points"
+    text = f"<strong>{_shown(task.task)}</strong>: {_points(task)} points"
     if task.reason:
-        text += f"<br>{html.escape(task.reason)}"
+        text += f"<br>{_shown(task.reason)}"
     told = "".join(task.traceback)
-    trace = f"<pre>{html.escape(_ANSI.sub('', told))}</pre>" if told else ""
+    trace = f"<pre>{_shown(told)}</pre>" if told else ""
     return f'<div class="task {kind}"><p>{text}</p>{trace}</div>'
 
 
@@ -178,9 +184,10 @@ def _markdown(source: str) -> str:
 def _output(output: dict[str, Any]) -> str:
     kind = output["output_type"]
     if kind == "stream":
-        return f'<div class="output"><pre>{html.escape(_ANSI.sub("", output["text"]))}</pre></div>'
+        return f'<div class="output"><pre>{_shown(output["text"])}</pre></div>'
     if kind == "error":
-        return f'<div class="output"><pre>{html.escape(_ANSI.sub("", chr(10).join(output["traceback"])))}</pre></div>'
+        lines = "\n".join(output["traceback"])
+        return f'<div class="output"><pre>{_shown(lines)}</pre></div>'
     data = output["data"]
     for mime in _IMAGES:
         if mime in data:
@@ -189,4 +196,4 @@ def _output(output: dict[str, Any]) -> str:
             )
     if "text/html" in data:
         return f'<div class="output">{data["text/html"]}</div>'
-    return f'<div class="output"><pre>{html.escape(str(data.get("text/plain", "")))}</pre></div>'
+    return f'<div class="output"><pre>{_shown(str(data.get("text/plain", "")))}</pre></div>'
