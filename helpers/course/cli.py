@@ -15,6 +15,8 @@ COMMANDS = {
     "run": ("helpers.course.run:run", "Execute every solution headless, with times and costs."),
     "book": ("helpers.course.book:book", "Build the site; a warning is an error."),
     "grade": ("helpers.course.grade:grade", "Grade the submissions of a lab."),
+    "feedback": ("helpers.course.feedback:feedback", "Write the feedback pages anew, with what a person added."),
+    "report": ("helpers.course.insight:report", "Write the instructor's report on a lab."),
     "export": ("helpers.course.export:export", "Write the gradebook as a table."),
     "sagemaker": ("helpers.course.sagemaker:app", "Start, stop and look at the local SageMaker."),
     "cleanup": ("helpers.course.clean:cleanup", "List, then delete, everything that would still be billed."),

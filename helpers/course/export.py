@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+import json
+import re
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,59 +14,119 @@ import typer
 
 from helpers.course.project import CourseError, find_root, put_environment_on_path, skip_slow_grammars
 
-FORMATS = ("csv", "canvas", "moodle")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Ids that course grade makes of the downloads of Canvas and Moodle end with the platform's own number.
+_PLATFORM_ID = re.compile(r"(?P<name>.+)_(?P<id>\d+)")
+Row = dict[str, Any]
 
 
 def export(
-    layout: Annotated[str, typer.Option("--format", help="csv; canvas and moodle are not there yet.")] = "csv",
+    layout: Annotated[str, typer.Option("--format", help="csv, canvas or moodle.")] = "csv",
+    lab: Annotated[str | None, typer.Option(help="Only this lab; moodle takes one at a time.")] = None,
     to: Annotated[Path, typer.Option(help="The file to write.")] = Path("grades.csv"),
 ) -> None:
-    """Write the gradebook as a table, one row per student and lab, one column per task."""
-    if layout not in FORMATS:
-        raise CourseError(f"--format must be one of {', '.join(FORMATS)}, got {layout!r}")
-    if layout != "csv":
-        raise CourseError(f"--format {layout} is not made by this version: use --format csv and map its columns")
-    root = find_root()
-    database = root / "gradebook.db"
+    """Write the gradebook as a table: every lab and task, or what Canvas or Moodle import."""
+    if layout not in LAYOUTS:
+        raise CourseError(f"--format must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    database = find_root() / "gradebook.db"
     if not database.is_file():
         raise CourseError(f"no gradebook at {database}: run `course grade LAB` first")
-    rows = read_grades(database)
-    write_csv(to, rows)
+    rows = [row for row in read_grades(database) if lab in (None, row["lab"])]
+    if not rows:
+        raise CourseError(f"no grades of lab {lab} in {database}" if lab else f"no grades in {database}")
+    write_csv(to, LAYOUTS[layout](rows))
     typer.echo(f"{len(rows)} rows: {to.resolve()}")
 
 
-def read_grades(database: Path) -> list[dict[str, Any]]:
-    """One dict per submission: student, lab, each task's score (empty if a person must give it), total, points."""
+def read_grades(database: Path) -> list[Row]:
+    """One row per submission: student, lab, each task's score (empty if a person must give it), total, points, note."""
     put_environment_on_path()
     skip_slow_grammars()
     from nbgrader.api import Gradebook
 
+    notes = read_notes(database)
     rows = []
     with Gradebook(f"sqlite:///{database}") as gradebook:
         for assignment in gradebook.assignments:
             for submission in sorted(assignment.submissions, key=lambda entry: entry.student_id):
-                row: dict[str, Any] = {"student": submission.student_id, "lab": assignment.name}
+                row: Row = {"student": submission.student_id, "lab": assignment.name}
                 for notebook in submission.notebooks:
                     for grade in notebook.grades:
                         row[grade.name] = "" if grade.needs_manual_grade else grade.score
-                rows.append(row | {"total": submission.score, "points": submission.max_score})
-    return rows
+                note = notes.pop((assignment.name, submission.student_id), "")
+                total = submission.score - submission.late_submission_penalty
+                rows.append(row | {"total": total, "points": submission.max_score, "note": note})
+    rows += [{"student": student, "lab": name, "total": "", "note": note} for (name, student), note in notes.items()]
+    return sorted(rows, key=lambda row: (row["lab"], row["student"]))
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows as CSV whose text no spreadsheet takes for a formula."""
-    last = ("total", "points")
-    columns: dict[str, None] = defaultdict(None)
+def read_notes(database: Path) -> dict[tuple[str, str], str]:
+    """Refusals and flags that `course grade` left, by lab and student."""
+    with sqlite3.connect(database) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "course_verdict" not in tables:
+            return {}
+        kept = connection.execute("SELECT lab, student, verdict FROM course_verdict").fetchall()
+    notes = {}
+    for lab, student, text in kept:
+        verdict = json.loads(text)
+        refused = [f"refused: {verdict['refusal']}"] if verdict["refusal"] else []
+        notes[lab, student] = "; ".join([*refused, *(f"flagged: {flag}" for flag in verdict["flags"])])
+    return notes
+
+
+def as_table(rows: list[Row]) -> list[Row]:
+    """Every column, the totals last."""
+    last = ("total", "points", "note")
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in last))
+    return [{name: row.get(name, "") for name in (*names, *last)} for row in rows]
+
+
+def for_canvas(rows: list[Row]) -> list[Row]:
+    """Canvas's gradebook import: one row a student, one column a lab; a second row says what each is worth."""
+    labs = {row["lab"]: max(other.get("points", 0) for other in rows if other["lab"] == row["lab"]) for row in rows}
+    fixed = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+    table = [dict.fromkeys(fixed, "") | {"Student": "Points Possible"} | labs]
+    for student in sorted({row["student"] for row in rows}):
+        match = _PLATFORM_ID.fullmatch(student)
+        by_login = {"Student": student, "SIS Login ID": student}
+        known = {"Student": match["name"], "ID": match["id"]} if match else by_login
+        totals = {row["lab"]: row["total"] for row in rows if row["student"] == student}
+        table.append(dict.fromkeys(fixed, "") | known | {lab: totals.get(lab, "") for lab in labs})
+    return table
+
+
+def for_moodle(rows: list[Row]) -> list[Row]:
+    """Moodle's grading worksheet of one assignment.
+
+    Raises:
+        CourseError: the rows are of several labs.
+    """
+    if len(labs := {row["lab"] for row in rows}) > 1:
+        raise CourseError(f"Moodle imports one assignment at a time: add --lab with one of {', '.join(sorted(labs))}")
+    table = []
     for row in rows:
-        columns.update(dict.fromkeys(row))
-    names = [name for name in columns if name not in last] or ["student", "lab"]
+        match = _PLATFORM_ID.fullmatch(row["student"])
+        identifier, name = (f"Participant {match['id']}", match["name"]) if match else (row["student"], row["student"])
+        grades = {"Grade": row["total"], "Maximum Grade": row.get("points", "")}
+        table.append({"Identifier": identifier, "Full name": name, **grades, "Feedback comments": row["note"]})
+    return table
+
+
+LAYOUTS: dict[str, Callable[[list[Row]], list[Row]]] = {"csv": as_table, "canvas": for_canvas, "moodle": for_moodle}
+
+
+def write_csv(path: Path, rows: list[Row]) -> None:
+    """Write rows of the same columns as CSV whose text no spreadsheet takes for a formula."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*names, *last], restval="")
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows({key: as_text(value) for key, value in row.items()} for row in rows)
 
 
 def as_text(value: Any) -> Any:
-    """A cell's value; text that begins like a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    """A cell's value; text that begins like a formula gets an apostrophe in front, control characters become spaces."""
+    if not isinstance(value, str):
+        return value
+    plain = "".join(letter if letter.isprintable() else " " for letter in value)
+    return f"'{plain}" if value.startswith(FORMULA_STARTS) else plain

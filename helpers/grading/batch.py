@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from helpers.grading import feedback
+from helpers.grading.files import write_file
 from helpers.grading.gradebook import GradebookWriter
 from helpers.grading.intake import Refused, Submission
 from helpers.grading.pool import Package
@@ -172,22 +170,3 @@ def _write_files(
 def _files_exist(writer: GradebookWriter, student: str) -> bool:
     names = (("autograded", f"{writer.lab}.ipynb"), ("feedback", f"{writer.lab}.html"))
     return all((writer.root / kind / student / writer.lab / name).is_file() for kind, name in names)
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a file at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(name, 0o644)  # noqa: PTH101
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def utc(moment: float) -> datetime.datetime:
-    """Epoch seconds as nbgrader keeps times: UTC without a zone."""
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).replace(tzinfo=None)

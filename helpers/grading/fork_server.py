@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import signal
 import socket
 import threading
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 
 from helpers.grading import interpreter, sandbox
 from helpers.grading.channel import Channel, ChannelClosed
+from helpers.grading.processes import children, kill
 from helpers.grading.sandbox import Limits
 
 
@@ -69,7 +69,8 @@ def start(setting: Setting, shell: Any, slot: int, scratch: str) -> tuple[int, C
 
 def _serve(setting: Setting, shell: Any, slot: int, scratch: str, control: socket.socket) -> NoReturn:
     """One request a fork: a byte with the descriptor of a socket; the answer is the fork's pid, later its exit code."""
-    sandbox._own_death(signal.SIGKILL)
+    sandbox.die_with_parent()
+    sandbox.adopt_orphans()
     os.setsid()
     channel = Channel(control)
     with contextlib.suppress(ChannelClosed, EOFError):
@@ -84,7 +85,12 @@ def _serve(setting: Setting, shell: Any, slot: int, scratch: str, control: socke
             os.close(descriptors[0])
             channel.send({"pid": pid})
             # One submission at a time: the next request comes when this one's interpreter has ended.
-            channel.send({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with contextlib.suppress(ChildProcessError):
+                while True:  # what outlived its guardian ends with it, and is buried here
+                    kill(children(os.getpid()))
+                    os.waitpid(-1, 0)
+            channel.send({"code": code})
     os._exit(0)
 
 

@@ -35,7 +35,7 @@ _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
 _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _KEYCTL, _JOIN_SESSION_KEYRING = {"x86_64": 250, "aarch64": 219}, 1
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/alternatives", "/etc/ld.so.cache")
 _SYSTEM_FILES = ("/etc/localtime", "/etc/nsswitch.conf", "/etc/mime.types", "/etc/fonts")
@@ -86,7 +86,7 @@ def enter(limits: Limits, read_only: Iterable[str], slot: int, inside: Callable[
         slot: number of the worker, for a user id of its own when root starts it.
         inside: runs as the first process of the sandbox's user; its return ends the sandbox.
     """
-    _own_death(signal.SIGKILL)
+    die_with_parent()
     os.setsid()
     os.umask(0o022)
     # A keyring of its own: the kernel's belong to users, not to namespaces.
@@ -96,7 +96,7 @@ def enter(limits: Limits, read_only: Iterable[str], slot: int, inside: Callable[
     first = os.fork()
     if first:
         os._exit(_wait(first))
-    _own_death(signal.SIGKILL)
+    die_with_parent()
     _make_root(limits, read_only, uid)
     _loopback_up()
     second = os.fork()
@@ -265,7 +265,7 @@ def _give_up_rights(uid: int | None) -> None:
             raise OSError(ctypes.get_errno(), "capset")
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
-    _own_death(signal.SIGKILL)  # a change of user clears it
+    die_with_parent()  # a change of user clears it
 
 
 def _reap_until(child: int) -> int:
@@ -287,8 +287,14 @@ def _code(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _own_death(number: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parent ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _call(name: str, *arguments: object) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import select
 import signal
 import socket
 import time
-from pathlib import Path
 from typing import Any
 
 from helpers.grading import wire
 from helpers.grading.channel import Channel, ChannelAbused, ChannelClosed, Message
+from helpers.grading.processes import children, family_memory, kill
 from helpers.grading.sandbox import Limits
 
 SAMPLE_SECONDS = 0.2
@@ -73,9 +72,7 @@ class Student:
             return None
         self._ended = True
         self._channel.close()
-        for pid in (*children(self.pid), self.pid):  # the first process of the namespace takes all others with it
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill((*children(self.pid), self.pid))  # the first process of the namespace takes all others with it
         return int(self._control.receive().body["code"])
 
     def _ask(self, body: dict[str, Any], blobs: list[bytes]) -> Message:
@@ -113,36 +110,12 @@ class Student:
         """Of an interpreter that ended by itself: its guardian follows it at once."""
         self._ended = True
         self._channel.close()
-        with contextlib.suppress(ProcessLookupError):
-            for pid in children(self.pid):
-                os.kill(pid, signal.SIGKILL)
+        kill(children(self.pid))
         return int(self._control.receive().body["code"])
 
 
 class _TooLarge(Exception):
     pass
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process that this one can see."""
-    found = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
-def family_memory(pid: int) -> int:
-    """Bytes of memory that a process and its descendants have for themselves."""
-    used, waiting = 0, [pid]
-    while waiting:
-        member = waiting.pop()
-        waiting += children(member)
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{member}/status").read_text().splitlines():
-                if line.startswith(("RssAnon:", "RssShmem:")):
-                    used += 1024 * int(line.split()[1])
-    return used
 
 
 def _words(code: int) -> str:

@@ -24,8 +24,8 @@ from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.examination import Examination, examination
 from helpers.grading.examiner import Examiner, Namespaces
 from helpers.grading.fork_server import Setting
+from helpers.grading.processes import children, kill
 from helpers.grading.sandbox import Limits
-from helpers.grading.student import children
 
 MAX_REPORT = 64 * 2**20
 GRACE_SECONDS = 10.0
@@ -118,9 +118,7 @@ class Worker:
     def _end_interpreter(self, reports: list[dict[str, Any]]) -> None:
         """After an examiner that broke: its interpreter ends, and the fork server is free for the next."""
         pids = [entry["interpreter"] for entry in reports if "interpreter" in entry]
-        for pid in (*children(pids[-1]), pids[-1]) if pids else ():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill((*children(pids[-1]), pids[-1]) if pids else ())
         with contextlib.suppress(TimeoutError):
             while True:
                 self._control.receive(time.monotonic() + SETTLE_SECONDS)
