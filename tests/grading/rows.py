@@ -5,8 +5,8 @@ from pathlib import Path
 
 _GRADES = """
 SELECT sa.student_id, bc.name, g.auto_score, g.manual_score, g.needs_manual_grade
-FROM grade g JOIN submitted_notebook sn ON sn.id = g.notebook_id JOIN submitted_assignment sa ON sa.id = sn.assignment_id
-JOIN base_cell bc ON bc.id = g.cell_id ORDER BY 1, 2
+FROM grade g JOIN submitted_notebook sn ON sn.id = g.notebook_id
+JOIN submitted_assignment sa ON sa.id = sn.assignment_id JOIN base_cell bc ON bc.id = g.cell_id ORDER BY 1, 2
 """
 _COMMENTS = """
 SELECT sa.student_id, bc.name, c.auto_comment

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ANSWERS, make_course, put
 from rows import rows
+from tiny import ANSWERS, make_course, put
 
 from helpers.course.grade import grade_all
 from helpers.grading.intake import find_submissions

@@ -2,10 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from helpers.course.labs import generate
 from helpers.course.project import find_labs, put_environment_on_path, skip_slow_grammars
@@ -21,12 +18,6 @@ ANSWERS = {
 }
 
 
-@pytest.fixture
-def tiny_course(tmp_path: Path, project: Path) -> Path:
-    """A course with the tiny lab, its notebooks made."""
-    return make_course(tmp_path / "course", project)
-
-
 def make_course(root: Path, project: Path) -> Path:
     """A course with the tiny lab in a new folder."""
     put_environment_on_path()
@@ -37,12 +28,6 @@ def make_course(root: Path, project: Path) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def submit() -> Callable[[Path, str, str], None]:
-    """`submit(root, "ann", "partly")`: a submission with one of `ANSWERS`, or `blank`."""
-    return put
-
-
 def put(root: Path, student: str, kind: str) -> None:
     """Put a submission of the tiny lab into submitted/."""
     notebook = json.loads((root / "release/tiny/tiny.ipynb").read_text())
@@ -50,8 +35,9 @@ def put(root: Path, student: str, kind: str) -> None:
     for cell in notebook["cells"]:
         if cell["id"] in bodies:
             stub = 'raise NotImplementedError("Student exercise: replace this line")'
-            assert stub in cell["source"]
-            cell["source"] = cell["source"].replace(stub, bodies[cell["id"]])
+            source = "".join(cell["source"])
+            assert stub in source
+            cell["source"] = source.replace(stub, bodies[cell["id"]])
     folder = root / "submitted" / student / "tiny"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tiny.ipynb").write_text(json.dumps(notebook))
