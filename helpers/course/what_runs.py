@@ -12,7 +12,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from helpers.local_sagemaker import catalogue
+from helpers.local_sagemaker import catalogue, members
 from helpers.local_sagemaker.operations import Level
 
 SERVICES = {
@@ -25,7 +25,7 @@ _VERB = re.compile(r"(?:Batch)?[A-Z][a-z]+")
 
 
 class WhatRuns(SphinxDirective):
-    """`{what-runs} TABLE`: a table, TABLE being counts, executes, stores, not-available, images, shims or services."""
+    """`{what-runs} TABLE`: one of `TABLES`."""
 
     required_arguments = 1
 
@@ -77,6 +77,17 @@ def by_resource(names: Iterable[str], every: Iterable[str]) -> dict[str, list[st
     return dict(sorted(groups.items()))
 
 
+def refused() -> str:
+    """The members of requests that are refused, by operation."""
+    rows = [(f"`{operation}`", _code(", ".join(ways))) for operation, ways in members.REFUSED.items()]
+    return table(("Operation", "Members that are refused"), rows)
+
+
+def kept() -> str:
+    """The members of requests that have no effect, and why."""
+    return table(("Member", "Why it has no effect"), [(f"`{name}`", why) for name, why in members.KEPT.items()])
+
+
 def images() -> str:
     """The images that are known, by their repositories."""
     rows = [(f"`{name}`", runtime) for name, runtime in catalogue.repositories().items()]
@@ -100,6 +111,8 @@ def services() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "counts": counts,
+    "refused": refused,
+    "kept": kept,
     "images": images,
     "shims": shims,
     "services": services,

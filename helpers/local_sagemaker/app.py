@@ -38,6 +38,7 @@ from helpers.local_sagemaker import (
     instance_metrics,
     invoke,
     job_runner,
+    members,
     memory_limits,
     metrics,
     model,
@@ -330,6 +331,7 @@ class Front:
         if operation not in OPERATIONS:
             raise errors.validation(f"{operation} is not available in the local SageMaker.")
         request = model.parse(operation, body)
+        members.check(operation, request)
         return model.serialize(operation, OPERATIONS[operation](self.server, request))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, staging
@@ -102,14 +103,21 @@ def download(server: Server, request: dict, hosts: list[Host]) -> None:
         source = channel["DataSource"]["S3DataSource"]
         sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
         folder = f"input/data/{channel['ChannelName']}"
-        copy_source(server, source["S3Uri"], source["S3DataType"], hosts, folder, sharded)
+        seed = channel.get("ShuffleConfig", {}).get("Seed")
+        copy_source(server, source["S3Uri"], source["S3DataType"], hosts, folder, sharded, seed)
         if input_mode(channel, request) == "FastFile":
             for path in (path for host in hosts for path in host.path(folder).rglob("*") if path.is_file()):
                 path.chmod(0o444)
 
 
 def copy_source(
-    server: Server, uri: str, data_type: str, hosts: list[Host], folder: str, sharded: bool = False
+    server: Server,
+    uri: str,
+    data_type: str,
+    hosts: list[Host],
+    folder: str,
+    sharded: bool = False,
+    seed: int | None = None,
 ) -> None:
     """Copies the objects of an S3 source to a folder of every host.
 
@@ -120,11 +128,14 @@ def copy_source(
         hosts: where to.
         folder: below `/opt/ml`.
         sharded: every host gets an n-th of the objects, by the order of their keys.
+        seed: of a ShuffleConfig, which gives the keys another order.
 
     Raises:
         StagingError: something is missing in S3.
     """
     location, keys = objects(server, uri, data_type)
+    if seed is not None:
+        random.Random(seed).shuffle(keys)
     for index, host in enumerate(hosts):
         share = keys[index :: len(hosts)] if sharded else keys
         target = host.path(folder)

@@ -227,7 +227,9 @@ class ComponentFleet:
         name = record["InferenceComponentName"]
         try:
             folder = self._folder / name / plan["Generation"]
-            containers = model_data.stage(self._server, plan["Model"], folder, plan["InstanceType"])
+            containers = model_data.stage(
+                self._server, plan["Model"], folder, plan["InstanceType"], plan.get("DownloadSeconds")
+            )
         except errors.AwsError as error:
             raise DeploymentError(error.message) from error
         except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 SPREAD, BINPACK = "SPREAD", "BINPACK"
 _STRATEGIES = ("LEAST_OUTSTANDING_REQUESTS", "RANDOM")
-_UNAVAILABLE = ("InstancePools", "EnableSSMAccess", "CapacityReservationConfig", "AcceleratorPartitionLayouts")
 _REQUIRED = ("InstanceType", "InitialInstanceCount")
 
 
@@ -99,8 +98,6 @@ def check(request: dict) -> None:
         )
     for variant in variants:
         name = variant["VariantName"]
-        if missing := [member for member in _UNAVAILABLE if member in variant]:
-            raise errors.validation(f"{' and '.join(missing)} of {name} is not available in the local SageMaker.")
         for member in _REQUIRED:
             if member not in variant:
                 raise errors.validation(f"Production variant {name} must have {member}.")
@@ -134,6 +131,7 @@ def plan(variant: dict, config: dict) -> dict:
         "NetworkIsolation": config["EnableNetworkIsolation"],
         "Routing": variant.get("RoutingConfig", {}).get("RoutingStrategy"),
         "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS),
+        "DownloadSeconds": variant.get("ModelDataDownloadTimeoutInSeconds"),
     }
     if scaling:
         spec["ManagedInstanceScaling"] = scaling

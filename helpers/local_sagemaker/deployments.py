@@ -248,10 +248,10 @@ def plan(server: Server, config: dict) -> dict:
     return {
         "ConfigName": config["EndpointConfigName"],
         "Variants": [
-            component_hosts.plan(v, config) if component_hosts.is_host(v) else _plan(server, v)
+            component_hosts.plan(v, config) if component_hosts.is_host(v) else _plan(server, v, config)
             for v in config["ProductionVariants"]
         ],
-        "ShadowVariants": [_plan(server, v) for v in config.get("ShadowProductionVariants", [])],
+        "ShadowVariants": [_plan(server, v, config) for v in config.get("ShadowProductionVariants", [])],
         "DataCaptureConfig": config.get("DataCaptureConfig"),
         "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
     }
@@ -262,13 +262,15 @@ def specs(endpoint_plan: dict) -> list[dict]:
     return [*endpoint_plan["Variants"], *endpoint_plan.get("ShadowVariants", [])]
 
 
-def _plan(server: Server, variant: dict) -> dict:
+def _plan(server: Server, variant: dict, config: dict) -> dict:
+    model = model_data.served_model(server, variant["ModelName"])
     spec = {
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
         "InstanceCount": variant.get("InitialInstanceCount", 0),
         "InstanceType": variant.get("InstanceType"),
-        "Model": model_data.served_model(server, variant["ModelName"]),
+        "Model": model | {"NetworkIsolation": model["NetworkIsolation"] or config["EnableNetworkIsolation"]},
+        "DownloadSeconds": variant.get("ModelDataDownloadTimeoutInSeconds"),
         "StartupSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", containers.STARTUP_SECONDS),
         "Routing": variant.get("RoutingConfig", {}).get("RoutingStrategy"),
     }
@@ -303,7 +305,9 @@ def _variant(server: Server, endpoint: str, endpoint_plan: dict, spec: dict, fol
         return component_hosts.HostVariant(server, endpoint, spec)
     name = spec["VariantName"]
     try:
-        staged = model_data.stage(server, spec["Model"], folder / name, spec["InstanceType"])
+        staged = model_data.stage(
+            server, spec["Model"], folder / name, spec["InstanceType"], spec.get("DownloadSeconds")
+        )
     except errors.AwsError as error:
         raise DeploymentError(error.message) from error
     except (model_data.staging.StagingError, model_data.overlays.RequirementsError) as error:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import async_configs, component_hosts, data_capture, errors, listing, serverless_configs
+from helpers.local_sagemaker import (
+    async_configs,
+    component_hosts,
+    data_capture,
+    errors,
+    listing,
+    permissions,
+    sandbox,
+    serverless_configs,
+)
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-_UNAVAILABLE = ("ExplainerConfig", "CrossRegionTrafficConfig")
-_UNAVAILABLE_IN_VARIANT = (
-    "InstancePools",
-    "AcceleratorType",
-    "EnableSSMAccess",
-    "CapacityReservationConfig",
-    "AcceleratorPartitionLayouts",
-)
 VARIANTS = ("ProductionVariants", "ShadowProductionVariants")
 _REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
 
 
 @operation("CreateEndpointConfig")
 def create_endpoint_config(server: Server, request: dict) -> dict:
-    _refuse(request, _UNAVAILABLE, "")
     async_configs.check(server, request)
     if "DataCaptureConfig" in request:
         data_capture.check(request["DataCaptureConfig"])
@@ -44,6 +44,9 @@ def create_endpoint_config(server: Server, request: dict) -> dict:
             _check_variant(server, variant)
     for variant in variants:
         component_hosts.check_routing(variant)
+    sandbox.require_isolation(request.get("EnableNetworkIsolation", False))
+    if "ExecutionRoleArn" in request:
+        permissions.require_role(server, request["ExecutionRoleArn"])
     names = [variant["VariantName"] for variant in variants]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise errors.validation(
@@ -84,17 +87,9 @@ def list_endpoint_configs(server: Server, request: dict) -> dict:
 
 def _check_variant(server: Server, variant: dict) -> None:
     name = variant["VariantName"]
-    _refuse(variant, _UNAVAILABLE_IN_VARIANT, f" (production variant {name})")
     for member in _REQUIRED_IN_VARIANT:
         if member not in variant:
             raise errors.validation(f"Production variant {name} must have {member}.")
     if "ManagedInstanceScaling" in variant:
         raise errors.validation("ManagedInstanceScaling is only supported for inference component endpoints.")
     server.store.require("Model", variant["ModelName"])
-
-
-def _refuse(request: dict, members: tuple[str, ...], where: str) -> None:
-    """A feature that would be stored but not acted on is refused, so that nobody relies on it."""
-    for member in members:
-        if member in request:
-            raise errors.validation(f"{member}{where} is not available in the local SageMaker.")

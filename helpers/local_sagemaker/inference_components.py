@@ -22,8 +22,6 @@ from helpers.local_sagemaker.operations import operation
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-_UNAVAILABLE = ("BaseInferenceComponentName", "InstanceType")
-
 
 @operation("CreateInferenceComponent")
 def create_inference_component(server: Server, request: dict) -> dict:
@@ -190,8 +188,6 @@ def _host(endpoint: dict, variant: str | None) -> dict:
 
 def _plan(server: Server, host: dict, request: dict) -> dict:
     """What to run for a component: a JSON-able copy, because its model may be deleted later."""
-    if "Specifications" in request:
-        raise errors.validation("Specifications is not available in the local SageMaker: use Specification.")
     if "Specification" not in request:
         raise errors.validation("Specification is required.")
     given = request["Specification"]
@@ -219,6 +215,7 @@ def _plan(server: Server, host: dict, request: dict) -> dict:
         "Weight": 1.0,
         "Model": model,
         "StartupSeconds": startup.get("ContainerStartupHealthCheckTimeoutInSeconds", host["StartupSeconds"]),
+        "DownloadSeconds": startup.get("ModelDataDownloadTimeoutInSeconds", host.get("DownloadSeconds")),
         "Cpus": needs.cpus,
         "MemoryInMb": needs.memory_mb,
         "Accelerators": needs.accelerators,
@@ -229,22 +226,13 @@ def _plan(server: Server, host: dict, request: dict) -> dict:
 
 
 def _check_specification(given: dict) -> None:
-    for member in _UNAVAILABLE:
-        if member in given:
-            raise errors.validation(f"{member} of an inference component is not available in the local SageMaker.")
     if ("ModelName" in given) == ("Container" in given):
         raise errors.validation("Provide either ModelName or Container in Specification, and not both.")
     if "Container" in given and "Image" not in given["Container"]:
         raise errors.validation("Container of an inference component must have an Image.")
-    if "ContainerMetricsConfig" in given.get("Container", {}):
-        raise errors.validation("ContainerMetricsConfig is not available in the local SageMaker.")
     if "ComputeResourceRequirements" not in given:
         raise errors.validation("ComputeResourceRequirements is required for an inference component.")
     required = given["ComputeResourceRequirements"]
-    if "AcceleratorPartitionType" in required:
-        raise errors.validation("AcceleratorPartitionType is not available in the local SageMaker.")
-    if "AvailabilityZoneBalance" in given.get("SchedulingConfig", {}):
-        raise errors.validation("AvailabilityZoneBalance is not available in the local SageMaker.")
     least = required["MinMemoryRequiredInMb"]
     if (most := required.get("MaxMemoryRequiredInMb", least)) < least:
         raise errors.validation(

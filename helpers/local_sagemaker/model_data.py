@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,18 +63,17 @@ def names(model: dict) -> list[str]:
 
 
 def _require_served(container: dict, model_arn: str) -> None:
-    missing = [name for name in ("ModelPackageName",) if name in container]
-    sources = [container.get("ModelDataSource", {}), *container.get("AdditionalModelDataSources", [])]
-    missing += [
-        name
-        for name in ("HubAccessConfig", "ManifestS3Uri")
-        if any(name in source.get("S3DataSource", {}) for source in sources)
-    ]
-    if missing:
-        raise errors.validation(f"{' and '.join(missing)} of {model_arn} is not available in the local SageMaker.")
+    if "ModelPackageName" in container:
+        raise errors.validation(f"ModelPackageName of {model_arn} is not available in the local SageMaker.")
 
 
-def stage(server: Server, model: dict, folder: Path, instance_type: str | None = None) -> tuple[ContainerPlan, ...]:
+def stage(
+    server: Server,
+    model: dict,
+    folder: Path,
+    instance_type: str | None = None,
+    download_seconds: float | None = None,
+) -> tuple[ContainerPlan, ...]:
     """Downloads and extracts what a model's containers need; what an earlier run has staged is kept.
 
     Args:
@@ -80,6 +81,7 @@ def stage(server: Server, model: dict, folder: Path, instance_type: str | None =
         model: what `served_model` gave.
         folder: of this variant; each container has its own below it.
         instance_type: tells how much memory the models of a multi-model container may use.
+        download_seconds: a container's data must be there and extracted in that time; None for any time.
 
     Raises:
         AwsError: an image is unknown.
@@ -93,12 +95,18 @@ def stage(server: Server, model: dict, folder: Path, instance_type: str | None =
         if container.get("Mode") == "MultiModel":
             plan = _stage_multi_model(server, container, below, _model_memory_mb(below, instance_type))
         else:
-            plan = stage_container(server, container, below, f"container_{number}")
+            plan = stage_container(server, container, below, f"container_{number}", download_seconds)
         plans.append(_isolated(plan) if model["NetworkIsolation"] else plan)
     return tuple(plans)
 
 
-def stage_container(server: Server, container: dict, folder: Path, place: str = "container_1") -> ContainerPlan:
+def stage_container(
+    server: Server,
+    container: dict,
+    folder: Path,
+    place: str = "container_1",
+    download_seconds: float | None = None,
+) -> ContainerPlan:
     """What `stage` does for one container; `ml` below the folder is its `/opt/ml`.
 
     Args:
@@ -106,13 +114,14 @@ def stage_container(server: Server, container: dict, folder: Path, place: str = 
         container: a ContainerDefinition with a Name.
         folder: of this container.
         place: what the message of a failed download calls it.
+        download_seconds: as for `stage`.
     """
     runtime = images.runtime_for(container["Image"])
     root = folder / "ml"
     if not (folder / _STAGED).exists():
         shutil.rmtree(folder, ignore_errors=True)
         (root / "model").mkdir(parents=True)
-        _download(server, container, root, place)
+        _download(server, container, root, place, math.inf if download_seconds is None else download_seconds)
         _download_code(server, container, root / "code")
         (folder / _STAGED).touch()
     python = _interpreter(server, folder, root)
@@ -157,7 +166,7 @@ def _isolated(plan: ContainerPlan) -> ContainerPlan:
     return replace(plan, environment=kept, isolated=True)
 
 
-def _download(server: Server, container: dict, root: Path, place: str) -> None:
+def _download(server: Server, container: dict, root: Path, place: str, seconds: float) -> None:
     """Fills the model's folder and those of its additional data sources."""
     primary = container.get("ModelDataSource", {}).get("S3DataSource")
     if "ModelDataUrl" in container:
@@ -165,10 +174,13 @@ def _download(server: Server, container: dict, root: Path, place: str) -> None:
     sources = [(primary, root / "model")] if primary else []
     for channel in container.get("AdditionalModelDataSources", []):
         sources.append((channel["S3DataSource"], root / "additional-model-data-sources" / channel["ChannelName"]))
+    began = time.monotonic()
     for source, target in sources:
         target.mkdir(parents=True, exist_ok=True)
         try:
             _download_source(server, source, target)
+            if time.monotonic() - began > seconds:
+                raise staging.StagingError(f"It took longer than ModelDataDownloadTimeoutInSeconds ({seconds:g} s).")
         except staging.StagingError as error:
             raise staging.StagingError(
                 f'Failed to download model data for container "{place}" from URL: "{source["S3Uri"]}". Please ensure '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, listing, sandbox
+from helpers.local_sagemaker import errors, listing, permissions, sandbox
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def create_model(server: Server, request: dict) -> dict:
         _check_container(container)
     _check_together(containers, request.get("InferenceExecutionConfig", {}).get("Mode", "Serial"))
     sandbox.require_isolation(request.get("EnableNetworkIsolation", False))
+    if "ExecutionRoleArn" in request:
+        permissions.require_role(server, request["ExecutionRoleArn"])
     name = request["ModelName"]
     model_arn = server.arn("model", name)
     record = {"EnableNetworkIsolation": False} | request | {"ModelArn": model_arn}

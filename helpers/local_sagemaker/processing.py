@@ -84,9 +84,6 @@ def _check(request: dict) -> None:
     for place, item, member in places:
         if names.count(place) > 1:
             raise errors.validation(f"{place}: the name is used twice")
-        missing = {"DatasetDefinition", "FeatureStoreOutput"} & item.keys()
-        if missing:
-            raise errors.validation(f"{place}: {missing.pop()} is not available in the local SageMaker")
         if member not in item:
             raise errors.validation(f"{place}: {member} is missing")
         _check_s3(place, item[member], item.get("AppManaged", False))

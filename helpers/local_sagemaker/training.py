@@ -51,7 +51,6 @@ _TOLD = (
     *("TensorBoardOutputConfig", "ExperimentConfig", "ProfilerConfig", "ProfilerRuleConfigurations", "RetryStrategy"),
     *("RemoteDebugConfig", "InfraCheckConfig"),
 )
-_NOT_AVAILABLE = (*("SessionChainingConfig", "ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig"),)
 _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 _DEFAULT_MAX_SECONDS = 86_400
 _MESSAGES = {
@@ -141,16 +140,6 @@ def _check_available(request: dict) -> None:
     resources, algorithm = request.get("ResourceConfig", {}), request["AlgorithmSpecification"]
     if "InstanceType" not in resources or "InstanceCount" not in resources:
         raise errors.validation("ResourceConfig needs InstanceType and InstanceCount in the local SageMaker.")
-    missing = [name for name in _NOT_AVAILABLE if request.get(name)]
-    missing += [
-        f"ResourceConfig.{name}"
-        for name in ("InstanceGroups", "TrainingPlanArn", "InstancePreferences")
-        if name in resources
-    ]
-    if request.get("RemoteDebugConfig", {}).get("EnableRemoteDebug"):
-        missing.append("RemoteDebugConfig.EnableRemoteDebug")
-    if missing:
-        raise errors.validation(f"{', '.join(missing)}: not available in the local SageMaker.")
     sandbox.require_isolation(request.get("EnableNetworkIsolation", False), resources["InstanceCount"])
     training_run.check_arguments(algorithm)
 

@@ -57,8 +57,6 @@ def _check(request: dict, model: dict) -> None:
         raise errors.validation(
             f"The local SageMaker has no S3DataType {source['S3DataType']}; use S3Prefix or ManifestFile."
         )
-    if "DataCaptureConfig" in request:
-        raise errors.validation("DataCaptureConfig of a transform job is not available in the local SageMaker.")
     for uri in (source["S3Uri"], request["TransformOutput"]["S3OutputPath"]):
         try:
             staging.parse(uri)

@@ -64,7 +64,7 @@ def update_training_job(server: Server, request: dict) -> dict:
         AwsError: `ValidationException`; something else is to be changed, or the pool is gone.
     """
     name, resources = request["TrainingJobName"], request.get("ResourceConfig")
-    if resources is None or {"ProfilerConfig", "ProfilerRuleConfigurations", "RemoteDebugConfig"} & request.keys():
+    if resources is None:
         raise errors.validation(
             "UpdateTrainingJob changes ResourceConfig.KeepAlivePeriodInSeconds in the local SageMaker, nothing else."
         )

@@ -251,7 +251,7 @@ def test_an_augmented_manifest_is_refused(submit):
         ({"EnableManagedSpotTraining": True}, "must be present and be greater than or equal to MaxRuntimeInSeconds"),
         ({"EnableNetworkIsolation": True, "instances": 2}, "with more than one instance is not available"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../../etc"}}, "must begin with /opt/ml"),
-        ({"RemoteDebugConfig": {"EnableRemoteDebug": True}}, "RemoteDebugConfig.EnableRemoteDebug: not available"),
+        ({"RemoteDebugConfig": {"EnableRemoteDebug": True}}, "RemoteDebugConfig.EnableRemoteDebug is not available"),
     ],
 )
 def test_what_cannot_be_had_is_refused(submit, changes, words):

@@ -1,0 +1,125 @@
+"""Members of requests that nothing here acts on: refused where somebody could rely on them, else kept and described."""
+
+from __future__ import annotations
+
+from helpers.local_sagemaker import errors
+
+_VARIANT = (
+    "AcceleratorPartitionLayouts",
+    "AcceleratorType",
+    "CapacityReservationConfig",
+    "CoreDumpConfig",
+    "EnableSSMAccess",
+    "InstancePools",
+    "ManagedInstanceScaling.ScaleInPolicy",
+    "RoutingConfig.PrefixAwareRoutingConfig",
+    "VariantInstanceProvisionTimeoutInSeconds",
+)
+_S3_MODEL = ("ETag", "HubAccessConfig", "ManifestEtag", "ManifestS3Uri")
+_CONTAINER = (
+    *(f"AdditionalModelDataSources.S3DataSource.{name}" for name in _S3_MODEL),
+    "ContainerMetricsConfig",
+    "InferenceSpecificationName",
+    *(f"ModelDataSource.S3DataSource.{name}" for name in _S3_MODEL),
+)
+_COMPONENT = (
+    "Specification.BaseInferenceComponentName",
+    "Specification.ComputeResourceRequirements.AcceleratorPartitionType",
+    "Specification.Container.ContainerMetricsConfig",
+    "Specification.InstanceType",
+    "Specification.SchedulingConfig.AvailabilityZoneBalance",
+    "Specifications",
+)
+
+# By operation: the way to each member, through lists and structures alike.
+REFUSED: dict[str, tuple[str, ...]] = {
+    "CreateEndpointConfig": (
+        "CrossRegionTrafficConfig",
+        "ExplainerConfig",
+        "MetricsConfig",
+        *(f"ProductionVariants.{name}" for name in _VARIANT),
+        *(f"ShadowProductionVariants.{name}" for name in _VARIANT),
+    ),
+    "CreateInferenceComponent": _COMPONENT,
+    "CreateModel": (
+        *(f"Containers.{name}" for name in _CONTAINER),
+        *(f"PrimaryContainer.{name}" for name in _CONTAINER),
+    ),
+    "CreateProcessingJob": (
+        "ProcessingInputs.DatasetDefinition",
+        "ProcessingOutputConfig.Outputs.FeatureStoreOutput",
+        "ProcessingResources.ClusterConfig.InstancePreferences",
+    ),
+    "CreateTrainingJob": (
+        "AlgorithmSpecification.AlgorithmName",
+        "InputDataConfig.DataSource.DatasetSource",
+        "InputDataConfig.DataSource.FileSystemDataSource",
+        "InputDataConfig.DataSource.S3DataSource.HubAccessConfig",
+        "MlflowConfig",
+        "ModelPackageConfig",
+        "RemoteDebugConfig.EnableRemoteDebug",
+        "ResourceConfig.InstanceGroups",
+        "ResourceConfig.InstancePlacementConfig",
+        "ResourceConfig.InstancePreferences",
+        "ResourceConfig.TrainingPlanArn",
+        "ServerlessJobConfig",
+        "SessionChainingConfig",
+    ),
+    "CreateTransformJob": ("DataCaptureConfig",),
+    "UpdateInferenceComponent": _COMPONENT,
+    "UpdateTrainingJob": ("ProfilerConfig", "ProfilerRuleConfigurations", "RemoteDebugConfig"),
+}
+
+# What is kept and described without an effect, and why that misleads nobody.
+KEPT: dict[str, str] = {
+    "AttributeNames": "They go with S3DataType AugmentedManifestFile, which is refused.",
+    "DataCacheConfig": "The files of a component are kept on this machine in any case.",
+    "DebugHookConfig": "Older SDKs send it by default. No tensors are saved by it.",
+    "DebugRuleConfigurations": "Older SDKs send one by default. Its status tells that the rule is not evaluated.",
+    "EnableInterContainerTrafficEncryption": "Instances talk to each other within this machine.",
+    "EnableSageMakerMetricsTimeSeries": "Metrics are in CloudWatch with their times in any case.",
+    "ExperimentConfig": "No trial component is made of a job.",
+    "ImageConfig": "No image is pulled.",
+    "InferenceAmiVersion": "Instances are processes of this machine, under its own system.",
+    "InfraCheckConfig": "There is no other hardware to check.",
+    "KmsKeyId": "Nothing is encrypted.",
+    "MaxPendingTimeInSeconds": "No job waits for capacity.",
+    "ModelAccessConfig": "Licences are accepted where the data comes from.",
+    "ProfilerConfig": "Older SDKs send it by default. Nothing is profiled.",
+    "ProfilerRuleConfigurations": "As for DebugRuleConfigurations.",
+    "SelectedInstanceCount": "AWS tells it of a job with InstancePreferences, which are refused.",
+    "SelectedInstanceType": "As for SelectedInstanceCount.",
+    "TrainingImageConfig": "No image is pulled.",
+    "TransformAmiVersion": "As for InferenceAmiVersion.",
+    "VolumeKmsKeyId": "Nothing is encrypted.",
+    "VpcConfig": "There is no VPC: what runs here reaches what this machine reaches.",
+}
+
+
+def check(operation: str, request: dict) -> None:
+    """Refuses a request that asks for what is not to be had here.
+
+    Raises:
+        AwsError: `ValidationException`; it names the members.
+    """
+    asked = [way for way in REFUSED.get(operation, ()) if _is_asked(_values([request], way.split(".")))]
+    if asked:
+        verb = "is" if len(asked) == 1 else "are"
+        raise errors.validation(f"{' and '.join(asked)} {verb} not available in the local SageMaker.")
+
+
+def _values(values: list, names: list[str]) -> list:
+    """What stands at the end of a way, in every structure of the lists that it leads through."""
+    for name in names:
+        found = [value[name] for value in values if name in value]
+        values = [each for value in found for each in (value if isinstance(value, list) else [value])]
+    return values
+
+
+def _is_asked(value: object) -> bool:
+    """Whether something is asked for: switches that are off, and structures of nothing else, ask for nothing."""
+    if isinstance(value, dict):
+        return any(map(_is_asked, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_asked, value))
+    return bool(value)
