@@ -3,7 +3,8 @@
 Made once a lab, from its source notebook alone. A test runs in the examiner, a process that the student's code never
 touches: there the lab's own cells give the test its data, and the names that a solution cell defines stand for the
 student's functions, which are called in the student's interpreter. A test tagged `in-process` needs objects that cannot
-cross, such as an endpoint's client: it runs in the student's interpreter, with controls around it.
+cross, such as an endpoint's client: it runs in the student's interpreter, with controls around it. So does a test that
+needs a class of the student's, or cells that are not plain Python.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Test:
         first_hidden_line: counted from 1; beyond the end if nothing is hidden.
         context: places of the lab's own cells that it needs, in order.
         answers: names of the student's that it needs; True where a function is expected.
-        in_process: it runs in the student's interpreter.
+        inside: why it runs in the student's interpreter; empty if it runs in the examiner.
     """
 
     __test__ = False  # for pytest: no class of tests
@@ -61,7 +62,7 @@ class Test:
     first_hidden_line: int
     context: tuple[int, ...]
     answers: dict[str, bool]
-    in_process: bool = False
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Examination:
         tests: by grade_id, in the notebook's order.
         impure: places of cells that need the student's names, directly or through others.
         modules: what the lab imports anywhere.
-        signatures: source of each solution's stub, by the name that it defines.
+        names: what each cell does with names, by place.
     """
 
     lab: str
@@ -89,11 +90,11 @@ def examination(lab: str, source: dict[str, Any]) -> Examination:
     """Read a lab's examination from its source notebook, nbformat 4 JSON."""
     code = {place: cell for place, cell in enumerate(source["cells"]) if cell["cell_type"] == "code"}
     trees = {place: _parse(_text(cell)) for place, cell in code.items()}
-    names = {place: names_of(tree) for place, tree in trees.items()}
+    names = {place: names_of(tree or _without_magics(_text(code[place]))) for place, tree in trees.items()}
     solutions = {place for place, cell in code.items() if _options(cell).get("solution")}
     graded = {place for place, cell in code.items() if _options(cell).get("grade")}
     own = {place: _text(cell) for place, cell in code.items() if place not in solutions | graded}
-    functions = {place: _defined(trees[place]) for place in solutions}
+    functions = {place: _defined(trees[place] or _without_magics(_text(code[place]))) for place in solutions}
     tests, impure = {}, set()
     for place in sorted(graded - solutions):
         context, answers = _needs(place, names, own, functions)
@@ -106,10 +107,28 @@ def examination(lab: str, source: dict[str, Any]) -> Examination:
             first_hidden_line=first_hidden_line(_text(code[place])),
             context=tuple(sorted(context)),
             answers=answers,
-            in_process=IN_PROCESS in code[place].get("metadata", {}).get("tags", []),
+            inside=_inside(code[place], place, context, answers, trees, solutions),
         )
-    modules = tuple(dict.fromkeys(module for tree in trees.values() for module in _imports(tree)))
+    modules = tuple(dict.fromkeys(module for tree in trees.values() if tree for module in _imports(tree)))
     return Examination(lab, own, tests, frozenset(impure), modules, names)
+
+
+def _inside(
+    cell: dict[str, Any],
+    place: int,
+    context: set[int],
+    answers: dict[str, bool],
+    trees: dict[int, ast.Module | None],
+    solutions: set[int],
+) -> str:
+    """Why a test cannot run in the examiner; empty if it can."""
+    if IN_PROCESS in cell.get("metadata", {}).get("tags", []):
+        return f"it is tagged {IN_PROCESS}"
+    if magic := [needed for needed in (place, *sorted(context)) if trees[needed] is None]:
+        return f"cell {magic[0] + 1} is not plain Python"
+    solved = [node for needed in solutions for node in getattr(trees[needed], "body", [])]
+    classes = {node.name for node in solved if isinstance(node, ast.ClassDef)}
+    return f"it needs the class {min(classes & answers.keys())}" if classes & answers.keys() else ""
 
 
 def first_hidden_line(source: str) -> int:
@@ -227,15 +246,17 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "helpers")
 
 
-def _parse(source: str) -> ast.Module:
+def _parse(source: str) -> ast.Module | None:
+    """The tree of a cell; None if it is not plain Python, as with IPython's magics."""
     try:
         return ast.parse(source)
-    except SyntaxError:  # magics: IPython's, without names that a test could need
-        kept = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
-        try:
-            return ast.parse("\n".join(kept))
-        except SyntaxError:
-            return ast.Module(body=[], type_ignores=[])
+    except SyntaxError:
+        return None
+
+
+def _without_magics(source: str) -> ast.Module:
+    kept = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+    return _parse("\n".join(kept)) or ast.Module(body=[], type_ignores=[])
 
 
 def _options(cell: dict[str, Any]) -> dict[str, Any]:

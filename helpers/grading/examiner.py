@@ -60,17 +60,29 @@ class TookTooLong(BaseException):
 
 
 class Namespaces:
-    """The lab's own data, as tests see it: cells that need nothing of the student's are executed once, before forks."""
+    """The lab's own data, as tests see it: cells that need nothing of the student's are executed once, before forks.
+
+    Attributes:
+        failed: cells that cannot be executed here, and why: tests that need them run in the student's interpreter.
+    """
 
     def __init__(self, exam: Examination) -> None:
         self._exam = exam
         self._bound: dict[int, dict[str, Any]] = {}
         base: dict[str, Any] = {"__name__": "__lab__"}
-        needed = {place for test in exam.tests.values() if not test.in_process for place in test.context}
+        self.failed: dict[int, str] = {}
+        needed = {place for test in exam.tests.values() if not test.inside for place in test.context}
         for place in sorted(needed - exam.impure):
-            with contextlib.redirect_stdout(io.StringIO()):
-                execute(exam.cells[place], base, f"<cell {place}>")
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    execute(exam.cells[place], base, f"<cell {place}>")
+            except Exception as error:  # such as a cell that asks for the notebook's own kernel
+                self.failed[place] = f"cell {place + 1} fails in the examiner, {type(error).__name__}: {error}"[:300]
             self._bound[place] = {name: base[name] for name in exam.names[place].binds if name in base}
+
+    def inside(self, test: Test) -> str:
+        """Why a test runs in the student's interpreter; empty if it runs here."""
+        return test.inside or next((self.failed[place] for place in test.context if place in self.failed), "")
 
     def of(self, test: Test, student: Student) -> tuple[dict[str, Any], str]:
         """A test's namespace, and why a cell above it failed, if one did."""
@@ -142,7 +154,8 @@ class Examiner:
                 entry = {"cell": place, "outputs": outputs, "count": count, "withheld": withheld}
                 self._report(entry | {"test": asdict(result)})
                 # The student's process has seen the hidden part: nothing that it prints from now on is shown to it.
-                withheld = withheld or (test.in_process and test.first_hidden_line <= len(test.source.splitlines()))
+                hidden = test.first_hidden_line <= len(test.source.splitlines())
+                withheld = withheld or (hidden and bool(self._namespaces.inside(test)))
         finally:
             if self._student is not None:
                 self._student.end()
@@ -183,7 +196,7 @@ class Examiner:
         result = Result(test.task, 0.0, test.points)
         try:
             student = self._interpreter()
-            if test.in_process:
+            if self._namespaces.inside(test):
                 self._inside(test, student, result)
             else:
                 self._outside(test, student, result)

@@ -187,6 +187,14 @@ def _plain(data: dict) -> dict[str, Any]:
     return plain
 
 
+def write_files(files: dict[str, bytes], folder: Path) -> None:
+    """Write files, relative path to content, below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def run(shell: Any, channel: Channel, files: dict[str, bytes], environment: dict[str, str], cell_bytes: int) -> None:
     """Serve one submission: in the folder where the process stands, with the lab's own files and this environment.
 
@@ -199,9 +207,6 @@ def run(shell: Any, channel: Channel, files: dict[str, bytes], environment: dict
     """
     os.environ.clear()
     os.environ.update(environment)
-    for name, content in files.items():
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write_files(files, Path())
     sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - lives as long as the process
     Interpreter(shell, channel, cell_bytes).serve()

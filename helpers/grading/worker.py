@@ -15,11 +15,13 @@ import resource
 import select
 import signal
 import socket
+import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
-from helpers.grading import fork_server
+from helpers.grading import fork_server, interpreter
 from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.examination import Examination, examination
 from helpers.grading.examiner import Examiner, Namespaces
@@ -51,9 +53,16 @@ class Worker:
         self._namespaces: Namespaces | None = None
 
     def learn(self, lab: str, source: dict[str, Any]) -> None:
-        """Read the lab's tests, and execute what they need of the lab's own cells."""
-        self._exam = examination(lab, source)
-        self._namespaces = Namespaces(self._exam)
+        """Read the lab's tests, and execute what they need of the lab's own cells, beside the lab's files."""
+        with tempfile.TemporaryDirectory(prefix="course-grading-") as folder:
+            interpreter.write_files(self._setting.files, Path(folder))
+            os.chdir(folder)
+            self._exam = examination(lab, source)
+            self._namespaces = Namespaces(self._exam)
+            os.chdir("/")
+        for test in self._exam.tests.values():
+            if why := self._namespaces.inside(test):
+                print(f"{test.task} runs in the student's interpreter: {why}", file=sys.stderr, flush=True)
 
     def grade(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
         """Examine the cells of a repaired notebook; returns outputs and results by the cell's place.
