@@ -1,5 +1,6 @@
 """`course grade` on a batch of good and bad submissions: what each scores, and that none harms another."""
 
+import csv
 import json
 import os
 import shutil
@@ -61,10 +62,12 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
 
 
 def scores(root: Path) -> dict[str, list[str]]:
+    """Each graded student's points by task, and the total."""
     assert course(root, "export", "--to", "grades.csv").returncode == 0
-    rows = [line.split(",") for line in (root / "grades.csv").read_text().splitlines()]
-    assert rows[0] == ["student", "lab", "test_add_step", "test_area", "why", "total", "points"]
-    return {row[0]: row[2:6] for row in rows[1:]}
+    with (root / "grades.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = ("test_add_step", "test_area", "why", "total")
+    return {row["student"]: [row[column] for column in columns] for row in rows if "refused" not in row["note"]}
 
 
 def test_each_submission_scores_what_it_deserves(graded) -> None:
