@@ -7,6 +7,7 @@ import logging
 import math
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -103,20 +104,22 @@ class ComponentFleet:
         record = self._server.store.require(KIND, name)
         old, plan = self.serving[record["EndpointName"]][name], record[NEXT_PLAN]
         copies, config = list(old.workers), record.get("LastDeploymentConfig")
+        policy, began = (config or {}).get("RollingUpdatePolicy", {}), time.monotonic()
         try:
             new = self._staged(record, plan)
             with self._places:
                 places = list(self._free_places(new, len(copies)))
             if len(places) < len(copies):
                 raise no_room(new, len(copies), len(places))
-            for batch in _batches(copies, config):
+            for number, batch in enumerate(_batches(copies, policy.get("MaximumBatchSize")), 1):
                 added = [new.start(places.pop()) for _ in batch]
                 new.admit(added)
                 old.workers = [*(worker for worker in old.workers if worker not in batch), *added]
                 self._end(batch)
                 self._bake(config)
+                self._check_time(policy, began, number)
         except DeploymentError as error:
-            self._roll_back(name, old, copies, str(error))
+            self._roll_back(name, old, copies, str(error), policy.get("RollbackMaximumBatchSize"))
             return
         self._settle(name, new, plan)
         self.rescale(name)
@@ -126,28 +129,46 @@ class ComponentFleet:
         """Waits after a batch, and looks whether one of the alarms says that it is a bad one.
 
         Raises:
-            DeploymentError: an alarm is in the state ALARM.
+            DeploymentError: an alarm is in the state ALARM, or the server ends.
         """
         if config is None:
             return
-        self._stopping.wait(config["RollingUpdatePolicy"]["WaitIntervalInSeconds"] / self._server.speedup)
+        if self._stopping.wait(config["RollingUpdatePolicy"]["WaitIntervalInSeconds"] / self._server.speedup):
+            raise DeploymentError("The server ends.")
         if tripped := rollback_alarms.tripped(self._server, deployment_configs.alarms(config)):
             raise DeploymentError(
                 "One or more CloudWatch alarms of the AutoRollbackConfiguration are in ALARM state: "
                 f"{', '.join(tripped)}. The update is rolled back."
             )
 
-    def _roll_back(self, name: str, old: Component, copies: list[Worker], reason: str) -> None:
-        """Brings back the copies of the plan before; those of the next one serve until they are there."""
+    def _check_time(self, policy: dict, began: float, waits: int) -> None:
+        """Checks that an update has not taken too long: waits count in full, work as long as it took.
+
+        Raises:
+            DeploymentError: it has.
+        """
+        timeout = policy.get("MaximumExecutionTimeoutInSeconds")
+        if timeout is None:
+            return
+        shortened = policy["WaitIntervalInSeconds"] * (1 - 1 / self._server.speedup)
+        if time.monotonic() - began + waits * shortened > timeout:
+            raise DeploymentError(
+                f"The update did not complete within {timeout} seconds (MaximumExecutionTimeoutInSeconds). The update "
+                "is rolled back."
+            )
+
+    def _roll_back(self, name: str, old: Component, copies: list[Worker], reason: str, size: dict | None) -> None:
+        """Brings back the copies of the plan before, by batches; those of the next one serve until they are there."""
         if self._stopping.is_set():
             return
         replacing = [worker for worker in old.workers if worker not in copies]
         gone = [worker for worker in copies if worker not in old.workers]
-        added = [old.start(old.places[worker]) for worker in gone]
-        old.admit(added)
-        old.leave([*replacing, *gone])
+        for batch in _batches(gone, size):
+            old.admit([old.start(old.places[worker]) for worker in batch])
+            ended, replacing = replacing[: len(batch)], replacing[len(batch) :]
+            old.leave([*ended, *batch])
+            self._end(ended)
         self._settle(name, old, self._server.store.require(KIND, name)[PLAN], reason)
-        self._end(replacing)
 
     def rescale(self, name: str) -> None:
         """Gives a component the number of copies that is desired, as far as there is room."""
@@ -323,11 +344,10 @@ class ComponentFleet:
             self._server.fleet.retire(retired)
 
 
-def _batches(copies: list[Worker], deployment_config: dict | None) -> Iterator[list[Worker]]:
-    """The copies to replace together: all of them, or as many as the rolling policy says."""
+def _batches(copies: list[Worker], most: dict | None) -> Iterator[list[Worker]]:
+    """The copies to replace together: all of them, or as many as a capacity size of the rolling policy says."""
     size = len(copies)
-    if deployment_config:
-        most = deployment_config["RollingUpdatePolicy"]["MaximumBatchSize"]
+    if most:
         size = most["Value"] if most["Type"] == "COPY_COUNT" else math.ceil(len(copies) * most["Value"] / 100)
     for start in range(0, len(copies), max(size, 1)):
         yield copies[start : start + size]

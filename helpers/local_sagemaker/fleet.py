@@ -267,7 +267,7 @@ class Fleet:
             asyncio.run_coroutine_threadsafe(worker.close(), self._loop)
 
     def _forget_folders(self, name: str, keep: str) -> None:
-        for folder in (self._folder / name).iterdir():
+        for folder in (self._folder / name).glob("*"):  # there is none of variants for components
             if folder.name != keep:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -77,6 +77,7 @@ def update_inference_component(server: Server, request: dict) -> dict:
     """Replaces the copies by those of another specification, or changes their number."""
     name = request["InferenceComponentName"]
     config = request.get("DeploymentConfig")
+    deployment_configs.check(config)
     rollback_alarms.check(server, deployment_configs.alarms(config))
     with server.store.transaction():
         record = _require_in_service(server, name)
