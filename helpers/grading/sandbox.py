@@ -147,7 +147,9 @@ def _report(pipe: int, of_host: str) -> None:
         faults.append("the host's processes are visible")
     own_file = str(Path(__file__).parents[2] / "pyproject.toml")
     faults += [f"{path} is visible" for path in (of_host, own_file, "/etc/shadow") if Path(path).exists()]
-    for path in ("/usr/probe", "/probe", "/etc/probe"):
+    if not Path(sys.executable).exists() or not Path(os.__file__).exists():
+        faults.append("Python itself is not visible")
+    for path in ("/usr/probe", "/probe", "/etc/probe", os.path.join(sys.prefix, "probe")):  # noqa: PTH118
         try:
             Path(path).write_text("x")
             faults.append(f"{path} can be written")
@@ -182,6 +184,14 @@ def _make_root(limits: Limits, read_only: Iterable[str], uid: int | None) -> Non
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     stage = next(folder for folder in ("/mnt", "/media", "/srv") if Path(folder).is_dir())
     _mount("tmpfs", stage, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=4m,mode=755")
+    owner = f",uid={uid},gid={uid}" if uid is not None else ""
+    # Before the binds: Python or the course may themselves lie below one of these.
+    for folder, mode in ((HOME, 700), ("/tmp", 1777), ("/dev/shm", 1777)):  # noqa: S108
+        os.makedirs(f"{stage}{folder}", exist_ok=True)  # noqa: PTH103
+        size = f"size={limits.disk},nr_inodes={FILES},mode={mode}{owner if folder == HOME else ''}"
+        _mount("tmpfs", f"{stage}{folder}", "tmpfs", _MS_NOSUID | _MS_NODEV, size)
+    os.makedirs(f"{stage}/var")  # noqa: PTH103
+    os.symlink("/tmp", f"{stage}/var/tmp")  # noqa: S108, PTH211
     prefixes = {sys.prefix, sys.base_prefix, *read_only}
     for path in (*_SYSTEM, *_SYSTEM_FILES, *sorted(os.path.realpath(prefix) for prefix in prefixes)):
         _bind(path, stage)
@@ -189,13 +199,6 @@ def _make_root(limits: Limits, read_only: Iterable[str], uid: int | None) -> Non
         _bind(f"/dev/{device}", stage, 0)
     for name, target in {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1"}.items():
         os.symlink(target, f"{stage}/dev/{name}")  # noqa: PTH211
-    owner = f",uid={uid},gid={uid}" if uid is not None else ""
-    os.makedirs(f"{stage}/var")  # noqa: PTH103
-    os.symlink("/tmp", f"{stage}/var/tmp")  # noqa: S108, PTH211
-    for folder, mode in ((HOME, 700), ("/tmp", 1777), ("/dev/shm", 1777)):  # noqa: S108
-        os.makedirs(f"{stage}{folder}", exist_ok=True)  # noqa: PTH103
-        size = f"size={limits.disk},nr_inodes={FILES},mode={mode}{owner if folder == HOME else ''}"
-        _mount("tmpfs", f"{stage}{folder}", "tmpfs", _MS_NOSUID | _MS_NODEV, size)
     for name, content in _WRITTEN.items():
         Path(f"{stage}{name}").write_text(content)
     os.makedirs(f"{stage}/proc", exist_ok=True)  # noqa: PTH103
