@@ -91,6 +91,15 @@ def variant(model: str, name: str = "AllTraffic", weight: float = 1.0, count: in
     }
 
 
+def serverless(model: str, name: str = "AllTraffic", **config: int) -> dict:
+    """A serverless ProductionVariant."""
+    return {
+        "VariantName": name,
+        "ModelName": model,
+        "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 2} | config,
+    }
+
+
 def create_endpoint(sm: BaseClient, name: str, variants: Iterable[dict], wait: str | None = "InService") -> dict:
     """An endpoint and its configuration, both called `name`; waits for a status."""
     sm.create_endpoint_config(EndpointConfigName=name, ProductionVariants=list(variants))

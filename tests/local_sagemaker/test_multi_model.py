@@ -1,12 +1,10 @@
 """Multi-model endpoints: models are loaded when they are asked for, and unloaded for others, on a real server."""
 
-import io
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -14,107 +12,10 @@ import deployed
 import psutil
 import pytest
 from botocore.exceptions import ClientError
+from multi_models import MEMORY_MB, MultiModel
 
 from helpers import local_sagemaker
 from helpers.local_sagemaker import instance_metrics
-
-MEMORY_MB = "LOCAL_SAGEMAKER_MODEL_MEMORY_MB"
-
-# Answers with its name; touches as many megabytes as its archive says, and writes down when it is loaded.
-BOOKKEEPER = """
-import json, os, time
-from pathlib import Path
-
-def model_fn(model_dir):
-    settings = json.loads(Path(model_dir, "settings.json").read_text())
-    if "raise" in settings:
-        raise OSError(settings["raise"])
-    gate = settings.get("gate")
-    while gate and not os.path.exists(gate):
-        time.sleep(0.01)
-    ballast = bytearray(b"x" * (settings.get("megabytes", 0) * 2**20))
-    import beside
-    return settings | {"ballast": ballast, "beside": beside.NAME, "process": os.getpid()}
-
-def input_fn(data, content_type):
-    return json.loads(data)
-
-def predict_fn(order, model, context):
-    if "exit" in order:
-        os._exit(3)
-    if "raise" in order:
-        raise ValueError(order["raise"])
-    time.sleep(order.get("sleep", 0))
-    target = context.get_request_header(0, "X-Amzn-SageMaker-Target-Model")
-    return {key: model[key] for key in ("name", "beside", "process")} | {"target": target}
-
-def output_fn(answer, accept):
-    return json.dumps(answer), "application/json"
-"""
-
-
-class MultiModel:
-    """A prefix in S3 and the endpoint above it."""
-
-    def __init__(self, client: Callable, bucket: str, name: str) -> None:
-        self.sm, self.s3, self.runtime = client("sagemaker"), client("s3"), client("sagemaker-runtime")
-        self.bucket, self.name = bucket, name
-
-    def put(self, *targets: str, **settings: object) -> None:
-        """Adds models to the prefix."""
-        for target in targets:
-            files = {
-                "settings.json": json.dumps({"name": target} | settings),
-                "code/inference.py": BOOKKEEPER,
-                "code/beside.py": f"NAME = {target!r}\n",
-            }
-            self.s3.put_object(Bucket=self.bucket, Key=f"{self.name}/{target}", Body=deployed.archive(files))
-
-    def delete(self, target: str) -> None:
-        """Removes a model from the prefix."""
-        self.s3.delete_object(Bucket=self.bucket, Key=f"{self.name}/{target}")
-
-    def container(self, environment: dict[str, str] | None = None, **members: object) -> dict:
-        """The ContainerDefinition."""
-        return {
-            "Image": deployed.SKLEARN,
-            "Mode": "MultiModel",
-            "ModelDataUrl": f"s3://{self.bucket}/{self.name}/",
-            "Environment": environment or {},
-            **members,
-        }
-
-    def deploy(self, environment: dict[str, str] | None = None, count: int = 1, **members: object) -> None:
-        """Brings the endpoint into service."""
-        self.sm.create_model(
-            ModelName=self.name,
-            PrimaryContainer=self.container(environment, **members),
-            ExecutionRoleArn="arn:aws:iam::111122223333:role/CourseExecutionRole",
-        )
-        deployed.create_endpoint(self.sm, self.name, [deployed.variant(self.name, count=count)])
-
-    def ask(self, target: str, order: dict | None = None) -> dict:
-        """A model's answer."""
-        answer = self.runtime.invoke_endpoint(
-            EndpointName=self.name, TargetModel=target, Body=json.dumps(order or {}), ContentType="application/json"
-        )
-        return json.loads(answer["Body"].read())
-
-    def ask_until_ready(self, target: str) -> dict:
-        """A model's answer, asked for again while the model is being loaded."""
-        deadline = time.monotonic() + 150
-        while True:
-            try:
-                return self.ask(target)
-            except self.runtime.exceptions.ModelNotReadyException:
-                assert time.monotonic() < deadline
-
-    def refusal(self, target: str | None, order: dict | None = None) -> dict:
-        """The error response of an invocation that must fail."""
-        members = {"TargetModel": target} if target is not None else {}
-        with pytest.raises(ClientError) as caught:
-            self.runtime.invoke_endpoint(EndpointName=self.name, Body=json.dumps(order or {}), **members)
-        return caught.value.response
 
 
 @pytest.fixture
@@ -337,89 +238,6 @@ def test_cloudwatch_knows_how_models_were_loaded(client, models):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert counted["Maximum"] == 1
-
-
-def test_built_in_xgboost_serves_many_models(models):
-    import numpy as np
-    import xgboost
-
-    rows = np.random.default_rng(0).random((20, 3), dtype=np.float32)
-    expected = {}
-    for column in range(3):
-        matrix = xgboost.DMatrix(rows, rows[:, column])
-        booster = xgboost.train({"max_depth": 2}, matrix, 3)
-        archive = deployed.archive({"xgboost-model": bytes(booster.save_raw("ubj"))})
-        models.s3.put_object(Bucket=models.bucket, Key=f"{models.name}/{column}.tar.gz", Body=archive)
-        expected[f"{column}.tar.gz"] = booster.predict(matrix)
-    models.deploy(Image=deployed.XGBOOST)
-    body = "\n".join(",".join(map(str, row)) for row in rows)
-    for target, scores in expected.items():
-        answer = models.runtime.invoke_endpoint(
-            EndpointName=models.name, TargetModel=target, Body=body, ContentType="text/csv"
-        )
-        got = [float(score) for score in answer["Body"].read().decode().split(",")]
-        np.testing.assert_allclose(got, scores, rtol=1e-5)
-
-
-def test_torchscript_models_are_served_without_a_script(models):
-    import torch
-
-    for factor in (2.0, 3.0):
-        layer = torch.nn.Linear(2, 1, bias=False)
-        torch.nn.init.constant_(layer.weight, factor)
-        packed = io.BytesIO()
-        with pytest.deprecated_call():  # PyTorch's containers still serve TorchScript by default
-            torch.jit.save(torch.jit.script(layer), packed)
-        archive = deployed.archive({"model.pt": packed.getvalue()})
-        models.s3.put_object(Bucket=models.bucket, Key=f"{models.name}/{factor}.tar.gz", Body=archive)
-    models.deploy(Image=f"{deployed.REGISTRY}/pytorch-inference:2.3-cpu-py311")
-    for factor in (2.0, 3.0):
-        answer = models.runtime.invoke_endpoint(
-            EndpointName=models.name, TargetModel=f"{factor}.tar.gz", Body=b"[[1, 2]]", ContentType="application/json"
-        )
-        assert json.loads(answer["Body"].read()) == [[3 * factor]]
-
-
-def test_models_that_share_a_script_in_s3_are_served_by_it(models):
-    script = """
-from pathlib import Path
-def model_fn(model_dir): return Path(model_dir, "name.txt").read_text()
-def transform_fn(model, data, content_type, accept): return f"shared {model}"
-"""
-    source = f"{models.name}-source/sourcedir.tar.gz"
-    models.s3.put_object(Bucket=models.bucket, Key=source, Body=deployed.archive({"entry.py": script}))
-    for name in "ab":
-        archive = deployed.archive({"name.txt": name})
-        models.s3.put_object(Bucket=models.bucket, Key=f"{models.name}/{name}.tar.gz", Body=archive)
-    submitted = {"SAGEMAKER_PROGRAM": "entry.py", "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{models.bucket}/{source}"}
-    models.deploy(submitted)
-    for name in "ab":
-        answer = models.runtime.invoke_endpoint(EndpointName=models.name, TargetModel=f"{name}.tar.gz", Body=b"x")
-        assert answer["Body"].read().decode() == f"shared {name}"
-
-
-def test_a_multi_model_container_serves_inside_a_pipeline(models):
-    models.put("a.tar.gz", "b.tar.gz")
-    wrapper = """
-import json
-def model_fn(model_dir): return None
-def transform_fn(model, data, content_type, accept):
-    return json.dumps(json.loads(data) | {"after": content_type}), "application/json"
-"""
-    key = f"{models.name}-wrapper/model.tar.gz"
-    models.s3.put_object(Bucket=models.bucket, Key=key, Body=deployed.archive({"code/inference.py": wrapper}))
-    last = {"Image": deployed.SKLEARN, "ModelDataUrl": f"s3://{models.bucket}/{key}"}
-    role = "arn:aws:iam::111122223333:role/CourseExecutionRole"
-    create = {"ModelName": models.name, "ExecutionRoleArn": role}
-    with pytest.raises(ClientError, match="More than one container in MultiModel mode is not supported"):
-        models.sm.create_model(Containers=[models.container(), models.container()], **create)
-    models.sm.create_model(Containers=[models.container(), last], **create)
-    deployed.create_endpoint(models.sm, models.name, [deployed.variant(models.name)])
-    for target in ("a.tar.gz", "b.tar.gz"):
-        answer = models.ask(target)
-        assert answer["name"] == target and answer["after"] == "application/json"
-    error = models.refusal("gone.tar.gz")
-    assert error["Error"]["Code"] == "ValidationError"
 
 
 def test_an_update_to_a_model_of_one_archive_and_back(models, unique):

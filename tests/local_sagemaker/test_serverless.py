@@ -102,7 +102,7 @@ def deploy(sm, unique, model) -> Callable[..., str]:
     def create(model_name: str | None = None, wait: str | None = "InService", **config: int) -> str:
         name = unique("serverless")
         made.append(name)
-        deployed.create_endpoint(sm, name, [serverless(model_name or model(), **config)], wait)
+        deployed.create_endpoint(sm, name, [deployed.serverless(model_name or model(), **config)], wait)
         return name
 
     yield create
@@ -138,15 +138,6 @@ def serving(server: Running, name: str) -> list[psutil.Process]:
             if "--socket" in process.cmdline() and process.environ().get("HOME", "").startswith(folder):
                 found.append(process)
     return found
-
-
-def serverless(model: str, name: str = "AllTraffic", **config: int) -> dict:
-    """A serverless ProductionVariant."""
-    return {
-        "VariantName": name,
-        "ModelName": model,
-        "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 2} | config,
-    }
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -310,53 +301,6 @@ def test_metrics_tell_of_cold_starts_and_concurrency(deploy, model, ask, environ
     assert statistics("Invocations")["SampleCount"] == 1
 
 
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ({"InstanceType": "ml.m5.large"}, "InstanceType is not supported for serverless endpoints"),
-        ({"InitialInstanceCount": 1}, "InitialInstanceCount is not supported for serverless endpoints"),
-        ({"ServerlessConfig": {"MemorySizeInMB": 1500, "MaxConcurrency": 1}}, "must be in 1 GB increments"),
-        (
-            {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1, "ProvisionedConcurrency": 2}},
-            "ProvisionedConcurrency 2 must be less than or equal to MaxConcurrency 1",
-        ),
-    ],
-)
-def test_a_variant_that_aws_refuses_is_refused(sm, model, unique, members, message):
-    with pytest.raises(ClientError, match=message) as refused:
-        sm.create_endpoint_config(EndpointConfigName=unique("no"), ProductionVariants=[serverless(model()) | members])
-    assert refused.value.response["Error"]["Code"] == "ValidationException"
-
-
-def test_features_that_serverless_endpoints_lack_are_refused(sm, model, unique, bucket):
-    name = model()
-    capture = {
-        "EnableCapture": True,
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": f"s3://{bucket}/captured",
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
-
-    def refused(message: str, variants: list[dict] | None = None, **members: object) -> None:
-        with pytest.raises(ClientError, match=message):
-            sm.create_endpoint_config(
-                EndpointConfigName=unique("no"), ProductionVariants=variants or [serverless(name)], **members
-            )
-
-    refused("DataCaptureConfig is not supported for serverless endpoints", DataCaptureConfig=capture)
-    refused("must have exactly one production variant", [serverless(name, "a"), serverless(name, "b")])
-    shadow = [deployed.variant(name, "shadow")]
-    refused("ShadowProductionVariants is not supported for serverless endpoints", ShadowProductionVariants=shadow)
-    isolated = unique("isolated")
-    sm.create_model(
-        ModelName=isolated,
-        PrimaryContainer={"Image": deployed.SKLEARN},
-        EnableNetworkIsolation=True,
-        ExecutionRoleArn="arn:aws:iam::111122223333:role/CourseExecutionRole",
-    )
-    refused("EnableNetworkIsolation .* is not supported for serverless endpoints", [serverless(isolated)])
-
-
 def test_a_serverless_endpoint_becomes_one_with_instances_and_not_the_other_way(deploy, model, sm, ask, unique):
     name, config = deploy(), unique("instances")
     sm.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[deployed.variant(model())])
@@ -379,7 +323,8 @@ def test_a_serverless_endpoint_becomes_one_with_instances_and_not_the_other_way(
 def test_updates_between_serverless_configurations_lose_no_request(deploy, model, sm, ask, unique):
     name, config = deploy(), unique("next")
     sm.create_endpoint_config(
-        EndpointConfigName=config, ProductionVariants=[serverless(model(), MaxConcurrency=3, MemorySizeInMB=2048)]
+        EndpointConfigName=config,
+        ProductionVariants=[deployed.serverless(model(), MaxConcurrency=3, MemorySizeInMB=2048)],
     )
     ended = threading.Event()
 
@@ -403,7 +348,7 @@ def test_a_request_in_its_cold_start_is_answered_when_the_endpoint_is_deleted(
     sm, client, model, ask, unique, environments
 ):
     name = unique("deleted")
-    deployed.create_endpoint(sm, name, [serverless(model(LOADING="1"))])
+    deployed.create_endpoint(sm, name, [deployed.serverless(model(LOADING="1"))])
     until(lambda: not environments(name))
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask, name)
@@ -423,7 +368,7 @@ def test_killed_and_started_again_it_serves_and_leaves_no_process(tmp_path, clie
         sm, s3 = client("sagemaker"), client("s3")
         s3.create_bucket(Bucket="mine")
         made = deployed.create_model(sm, s3, "mine", name)
-        deployed.create_endpoint(sm, name, [serverless(made, ProvisionedConcurrency=1)])
+        deployed.create_endpoint(sm, name, [deployed.serverless(made, ProvisionedConcurrency=1)])
         workers = serving(running, name)
         assert workers
         os.kill(running.pid, 9)
