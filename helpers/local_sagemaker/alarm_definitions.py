@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from helpers.local_sagemaker import errors, metric_math, percentiles, recent_metrics
+from helpers.local_sagemaker import errors, metric_math, metric_summaries, percentiles
 from helpers.local_sagemaker.alarm_evaluation import COMPARISONS
 
 TREATMENTS = ("breaching", "notBreaching", "ignore", "missing")
@@ -33,7 +33,7 @@ class Query:
     """
 
     id: str
-    metric: recent_metrics.Key
+    metric: metric_summaries.Key
     period: int
     stat: str
     unit: str | None
@@ -155,12 +155,12 @@ def _check_range(alarm: dict) -> None:
 def queries(alarm: dict) -> Iterator[Query]:
     """The metrics that an alarm watches."""
     if "MetricName" in alarm:
-        metric = recent_metrics.key(alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions", []))
+        metric = metric_summaries.key(alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions", []))
         stat = alarm.get("Statistic") or alarm["ExtendedStatistic"]
         yield Query("", metric, alarm["Period"], stat, alarm.get("Unit"))
     for entry in alarm.get("Metrics", []):
         if stat := entry.get("MetricStat"):
-            metric = recent_metrics.key(
+            metric = metric_summaries.key(
                 stat["Metric"]["Namespace"], stat["Metric"]["MetricName"], stat["Metric"].get("Dimensions", [])
             )
             yield Query(entry["Id"], metric, stat["Period"], stat["Stat"], stat.get("Unit"))

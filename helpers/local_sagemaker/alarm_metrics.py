@@ -15,19 +15,20 @@ from helpers.local_sagemaker import (
     alarm_definitions,
     alarm_evaluation,
     metric_math,
+    metric_summaries,
     metrics,
     percentiles,
     scalable_targets,
 )
 from helpers.local_sagemaker.alarm_definitions import Query
 from helpers.local_sagemaker.alarm_evaluation import Datapoint
-from helpers.local_sagemaker.recent_metrics import Summary
+from helpers.local_sagemaker.metric_summaries import Summary
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 _parsed = functools.lru_cache(maxsize=1024)(metric_math.Expression)
-_ZERO = Summary(1.0, 0.0, 0.0, 0.0, [0.0])
+_ZERO = metric_summaries.of_datum({"Value": 0.0})
 
 
 def window(server: Server, period: int) -> int:
@@ -52,7 +53,13 @@ def datapoints(server: Server, alarm: dict, end: int) -> list[Datapoint]:
 
 def _summaries(server: Server, query: Query, begins: list[int], seconds: int) -> list[Summary | None]:
     """What was reported in each window; nothing is zero for some metrics."""
-    found = server.recent_metrics.summaries(query.metric, query.unit, begins[0], seconds, len(begins))
+    found: list[Summary | None] = [None] * len(begins)
+    windows = server.metric_data.windows(
+        query.metric, begins[0], seconds, len(begins), query.unit, query.stat not in percentiles.PLAIN
+    )
+    for position, _, summary in windows:
+        found[position] = found[position] or Summary()
+        found[position].add(summary)
     since = scalable_targets.zero_since(server.store, query.metric)
     # What belongs into the latest window may be on its way.
     settled = begins[:-1]
@@ -65,25 +72,12 @@ def _statistic(query: Query, summary: Summary | None, seconds: int) -> float | N
     if summary is None:
         return None
     scale = query.period / seconds if metrics.is_per_request(query.metric) else 1.0
-    match query.stat:
-        case "Sum":
-            return summary.total * scale
-        case "SampleCount":
-            return summary.count * scale
-        case "Average":
-            return summary.total / summary.count if summary.count else None
-        case "Minimum":
-            return summary.least
-        case "Maximum":
-            return summary.most
-    return percentiles.of(summary.values, query.stat)
+    value = summary.statistic(query.stat)
+    return value * scale if query.stat in ("Sum", "SampleCount") else value
 
 
 def _returned(alarm: dict, values: dict[str, float | None]) -> float | None:
     """The value of the entry that returns data, from those of the metrics at the same time."""
-    waiting = {entry["Id"]: _parsed(entry["Expression"]) for entry in alarm["Metrics"] if "Expression" in entry}
-    stats = list(values.values())
-    while waiting:
-        for name in [name for name, expression in waiting.items() if expression.names <= values.keys()]:
-            values[name] = waiting.pop(name).value(values, stats)
-    return values[next(entry["Id"] for entry in alarm["Metrics"] if entry.get("ReturnData", True))]
+    expressions = {entry["Id"]: _parsed(entry["Expression"]) for entry in alarm["Metrics"] if "Expression" in entry}
+    returned = next(entry["Id"] for entry in alarm["Metrics"] if entry.get("ReturnData", True))
+    return metric_math.evaluated(expressions, values)[returned]

@@ -15,10 +15,9 @@ from helpers.local_sagemaker import (
     alarm_evaluation,
     alarm_metrics,
     alarms,
-    cloudwatch,
     composite_alarms,
 )
-from helpers.local_sagemaker.recent_metrics import Key, RecentMetrics
+from helpers.local_sagemaker.metric_summaries import Key
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -37,21 +36,19 @@ class AlarmWatch:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._evaluated: dict[str, int] = {}
+        self._watched: set[Key] = set()
         self._woken = threading.Event()
-        self._caught_up = threading.Event()
         self._stopped = threading.Event()
-        wanted = self._wanted()
-        # Before moto is told again what the metrics were; evaluation begins after it.
-        server.recent_metrics.watch(wanted)
-        if wanted or server.store.list("CompositeAlarm"):
-            self.changed()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alarm-watch")
         self._thread.start()
 
     def changed(self) -> None:
-        """An alarm was put, deleted or set: what the watch looks at, and what it has to do, may be other things now."""
-        self._server.aws.submit(self._watch_metrics)
+        """An alarm was put, deleted or set: what the watch has to do may be another thing now."""
         self._woken.set()
+
+    def watches(self, namespace: str, name: str | None = None) -> bool:
+        """Whether an alarm looks at a metric of this name, or at any of the namespace."""
+        return any(metric[0] == namespace and name in (None, metric[1]) for metric in self._watched)
 
     def stop(self) -> None:
         """Stops evaluating."""
@@ -64,7 +61,8 @@ class AlarmWatch:
             self._woken.clear()
             try:
                 found = self._server.store.list("MetricAlarm"), self._server.store.list("CompositeAlarm")
-                if any(found) and self._caught_up.is_set():
+                self._watched = {query.metric for alarm in found[0] for query in alarm_definitions.queries(alarm)}
+                if any(found):
                     self._tick(*found, time.time())
                     self._woken.wait(_until_settled(time.time()))
                 else:
@@ -82,7 +80,7 @@ class AlarmWatch:
             step = alarm_metrics.window(
                 self._server, _HIGH_RESOLUTION if alarm_definitions.period_of(alarm) < _MINUTE else _MINUTE
             )
-            if self._evaluated.get(name) != second // step and self._is_watched(alarm):
+            if self._evaluated.get(name) != second // step:
                 self._evaluated[name] = second // step
                 states[name] = self._evaluate(alarm, second - second % step)
         self._evaluate_composites(composites, states)
@@ -90,10 +88,6 @@ class AlarmWatch:
             name = alarm["AlarmName"]
             if "_Due" in alarm or states[name] != before[name]:
                 self._take_actions(name)
-        self._server.recent_metrics.forget(second)
-
-    def _is_watched(self, alarm: dict) -> bool:
-        return all(self._server.recent_metrics.is_watched(query.metric) for query in alarm_definitions.queries(alarm))
 
     def _evaluate(self, alarm: dict, end: int) -> str:
         """The state that an alarm is in after it."""
@@ -141,26 +135,6 @@ class AlarmWatch:
                 if (now := alarms.find(store, name)) and now.get("_Due"):
                     store.update(alarms.kind_of(now), name, _Due=now["_Due"][1:] or None)
 
-    def _wanted(self) -> dict[Key, float]:
-        """How many seconds of which metrics the alarms look at."""
-        wanted: dict[Key, float] = {}
-        for alarm in self._server.store.list("MetricAlarm"):
-            periods = alarm_evaluation.evaluation_range(alarm) + 1
-            seconds = periods * alarm_metrics.window(self._server, alarm_definitions.period_of(alarm))
-            for query in alarm_definitions.queries(alarm):
-                wanted[query.metric] = max(wanted.get(query.metric, 0.0), seconds)
-        return wanted
-
-    def _watch_metrics(self) -> None:
-        """Runs in the thread of moto, so that nothing is counted twice or left out."""
-        recent, wanted, now = self._server.recent_metrics, self._wanted(), time.time()
-        if added := recent.watch(wanted):
-            since = {metric: now - wanted[metric] for metric in added}
-            for metric, moment, unit, summary in cloudwatch.past_values(since):
-                recent.add(metric, moment, unit, summary)
-        self._caught_up.set()
-        self._woken.set()
-
 
 def _until_settled(now: float) -> float:
     """Seconds until the values of this second have arrived."""
@@ -169,7 +143,6 @@ def _until_settled(now: float) -> float:
 
 def start(server: Server) -> None:
     """Begins to evaluate."""
-    server.recent_metrics = RecentMetrics()
     server.alarm_watch = AlarmWatch(server)
 
 

@@ -45,7 +45,6 @@ from helpers.local_sagemaker import (
     models,
     own_containers,
     processing,
-    recent_metrics,
     response_stream,
     routes,
     scaling,
@@ -56,6 +55,7 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
+from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
 from helpers.local_sagemaker.state import Store
 
@@ -119,7 +119,6 @@ class Server:
     account = arns.ACCOUNT
 
     alarm_watch: alarm_watch.AlarmWatch
-    recent_metrics: recent_metrics.RecentMetrics
     scaling: scaling.Scaling
     jobs: job_runner.JobRunner
     fleet: fleet.Fleet
@@ -138,6 +137,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.speedup = float(os.environ.get("LOCAL_SAGEMAKER_SPEEDUP", "60"))
         self.store = Store(home / "state.db")
+        self.metric_data = MetricData(home / "metrics.db")
         self.threads = ThreadPoolExecutor(CONTROL_PLANE_THREADS, thread_name_prefix="control-plane")
         self._clients: dict[str, object] = {}
         self._clients_lock = threading.Lock()
@@ -235,6 +235,7 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
     await runner.cleanup()
     shutil.rmtree(socket.parent, ignore_errors=True)
     server.threads.shutdown()
+    server.metric_data.close()
     server.store.close()
 
 

@@ -72,7 +72,7 @@ class AsyncMetrics:
             if self._is_due(name, queue, now):
                 data += _data(name, queue, now - oldest, now)
         if data:
-            self._server.client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data)
+            self._server.metric_data.put(NAMESPACE, data)
 
     def _is_due(self, name: str, queue: _Queue, now: float) -> bool:
         before, since, reported = self._seen.get(name, (None, now, 0.0))

@@ -95,18 +95,6 @@ class Aws:
             message = f"{call.operation or call.method} failed inside the local {call.service}: {error!r}"
             return render(call, errors.AwsError("InternalFailure", message, 500))
 
-    def submit(self, function: Callable[[], None]) -> None:
-        """Has a function run in the thread of moto, which is loaded by then."""
-        self._thread.submit(self._run_loaded, function)
-
-    def _run_loaded(self, function: Callable[[], None]) -> None:
-        try:
-            if not self._loaded:
-                self._load()
-            function()
-        except Exception:
-            logger.exception("%s failed", function)
-
     def tell(self, call: Call) -> Answer:
         """Passes a call to moto, and keeps it in the journal if it changes something."""
         if not call.is_read:
@@ -114,7 +102,7 @@ class Aws:
             self._write()
         seed, moment = secrets.randbits(63), time.time()
         answer = self._ask_moto(call, seed, moment)
-        if cloudwatch.is_about_alarms(call):
+        if cloudwatch.is_ours(call):
             return answer
         # The first call of all to a service makes its backend, with ids of its own: kept even if it reads.
         changed = not call.is_read and answer.status < 400 and not shims.received_nothing(call, answer)
@@ -153,7 +141,7 @@ class Aws:
         begin, told = time.perf_counter(), 0
         for call, seed, moment in self._journal.calls():
             told += 1
-            if cloudwatch.is_about_alarms(call):  # from a journal that still kept them
+            if cloudwatch.is_ours(call):  # from a journal that still kept them
                 continue
             try:
                 status = self._ask_moto(call, seed, moment).status

@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 
 NAMESPACE = "/aws/sagemaker/Endpoints"
 SAMPLE_SECONDS = 10.0
-MAX_METRICS = 1000  # in one PutMetricData
 
 Sample = tuple[float, float]  # CPU and memory in percent
 
@@ -92,7 +91,7 @@ class InstanceMetrics:
     def _seconds(self) -> float:
         """Until the next look: an alarm wants one in each of its minutes."""
         minute = max(60 / self._server.speedup, 1.0)
-        return min(minute, SAMPLE_SECONDS) if self._server.recent_metrics.watches(NAMESPACE) else SAMPLE_SECONDS
+        return min(minute, SAMPLE_SECONDS) if self._server.alarm_watch.watches(NAMESPACE) else SAMPLE_SECONDS
 
     def _send(self) -> None:
         variants = [variant for deployment in self._server.fleet.in_service() for variant in deployment.all_variants]
@@ -100,10 +99,8 @@ class InstanceMetrics:
         self._trees.forget_all_but({container.pid for container in running if container.pid})
         now = time.time()
         data = [datum for variant in variants for datum in self._data_of(variant, now)]
-        for start in range(0, len(data), MAX_METRICS):
-            self._server.client("cloudwatch").put_metric_data(
-                Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
-            )
+        if data:
+            self._server.metric_data.put(NAMESPACE, data)
 
     def _data_of(self, variant: Variant, now: float) -> list[dict]:
         """A variant's data by instance, by container where an instance has several, and what models are loaded."""

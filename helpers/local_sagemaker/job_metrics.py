@@ -6,11 +6,10 @@ import collections
 import logging
 import math
 import re
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
-_MOST_DATA = 500
 _MOST_DENSE = 1000  # values of a metric that are all kept; of later ones, one a second
 
 # As DescribeTrainingJob shows them for the built-in XGBoost algorithm.
@@ -79,11 +77,8 @@ class MetricReader:
             data, self._data = self._data, []
         points = [datum | {"Dimensions": [{"Name": "TrainingJobName", "Value": job_name}]} for datum in data]
         try:
-            for begin in range(0, len(points), _MOST_DATA):
-                server.client("cloudwatch").put_metric_data(
-                    Namespace=NAMESPACE, MetricData=points[begin : begin + _MOST_DATA]
-                )
-        except (ClientError, BotoCoreError) as error:
+            server.metric_data.put(NAMESPACE, points)
+        except sqlite3.Error as error:
             logger.warning("metrics of %s: %s", job_name, error)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from helpers.local_sagemaker.state import Store
 
 # Larger bodies are files beside the database.
 LARGEST_INLINE_BODY = 65536
-# As long as CloudWatch keeps data by the minute. Every second of an endpoint's traffic adds a call.
-METRICS_KEPT_SECONDS = 15 * 86_400
 _READS = re.compile(
     r"(Describe|Get|List|Head|Filter|Search|Lookup|Query|Scan|Select|Simulate|Test|Check|Validate|BatchGet|Preview|"
     r"Estimate|StartLiveTail)"
@@ -115,7 +112,7 @@ class Journal:
         self._store = store
         self._folder = folder
         folder.mkdir(exist_ok=True)
-        store.execute(_FORGET_METRICS, (time.time() - METRICS_KEPT_SECONDS,))
+        store.execute(_FORGET_METRICS)
         self._versioned = {
             slot for (slot,) in store.execute("SELECT DISTINCT slot FROM journal WHERE url LIKE '%?versioning%'")
         }
@@ -210,8 +207,9 @@ class Journal:
 
 _AFTER = "SELECT id, seed, time, body_file, body, method, url, headers FROM journal WHERE id > ? ORDER BY id LIMIT 100"
 
+# Metric data have a place of their own; an older server kept them here.
 _FORGET_METRICS = """
-DELETE FROM journal WHERE service LIKE '%/monitoring' AND time < ?
+DELETE FROM journal WHERE service LIKE '%/monitoring'
 AND (headers LIKE '%.PutMetricData"%' OR url LIKE '%/operation/PutMetricData')
 """
 

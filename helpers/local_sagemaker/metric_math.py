@@ -139,6 +139,24 @@ class Expression:
         return None if first is None else self._visit(arguments[1 if first else 2], known)
 
 
+def evaluated(expressions: Mapping[str, Expression], values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The values of metrics at one time, and those of expressions over them and over each other.
+
+    Raises:
+        AwsError: `ValidationError`, an expression needs what is unknown, or itself.
+    """
+    known, metrics, waiting = dict(values), list(values.values()), dict(expressions)
+    while waiting:
+        ready = [name for name, expression in waiting.items() if expression.names <= known.keys()]
+        if not ready:
+            name, expression = next(iter(waiting.items()))
+            unknown = ", ".join(sorted(expression.names - known.keys()))
+            raise _invalid(expression.text, f"{name} needs {unknown}, which is not known")
+        for name in ready:
+            known[name] = waiting.pop(name).value(known, metrics)
+    return known
+
+
 def _each(function: Callable, value: Value) -> Value:
     if isinstance(value, list):
         return [_each(function, member) for member in value]

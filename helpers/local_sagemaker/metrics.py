@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
     from helpers.local_sagemaker.deployments import Variant
-    from helpers.local_sagemaker.recent_metrics import Key
+    from helpers.local_sagemaker.metric_summaries import Key
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "AWS/SageMaker"
-MAX_VALUES = 150  # of one datum
-MAX_LATENCIES = 1000  # of one variant and flush; above it a summary is sent, which percentiles leave out
-MAX_METRICS = 1000  # in one PutMetricData
 # Those that have a value for each request.
 PER_REQUEST = frozenset(
     (
@@ -119,13 +116,13 @@ class InvocationMetrics:
 
     def _look_at_concurrency(self) -> None:
         """Adds how many requests each instance or copy is at, for the alarms that look at it."""
-        recent = self._server.recent_metrics
-        if recent.watches(NAMESPACE, "ConcurrentRequestsPerModel"):
+        alarm_watch = self._server.alarm_watch
+        if alarm_watch.watches(NAMESPACE, "ConcurrentRequestsPerModel"):
             for endpoint, deployment in list(self._server.fleet.serving.items()):
                 for variant in deployment.variants.values():
                     for worker in variant.workers:
                         self.add(endpoint, variant.name, "None", ConcurrentRequestsPerModel=worker.in_flight)
-        if recent.watches(NAMESPACE, "ConcurrentRequestsPerCopy"):
+        if alarm_watch.watches(NAMESPACE, "ConcurrentRequestsPerCopy"):
             for components in list(self._server.components.serving.values()):
                 for name, component in list(components.items()):
                     for worker in component.workers:
@@ -144,10 +141,8 @@ class InvocationMetrics:
                 name = "InvocationsPerCopy" if source.component else "InvocationsPerInstance"
                 recorded[name, "None"] = [1.0 / self._sharing(source)] * len(invocations)
             data += _data(source._replace(config=None), recorded)
-        for start in range(0, len(data), MAX_METRICS):
-            self._server.client("cloudwatch").put_metric_data(
-                Namespace=NAMESPACE, MetricData=data[start : start + MAX_METRICS]
-            )
+        if data:
+            self._server.metric_data.put(NAMESPACE, data)
 
     def _sharing(self, source: _Source) -> int:
         """How many instances or copies share the invocations of a variant or a component, at least one."""
@@ -168,18 +163,9 @@ def _data(source: _Source, samples: _Samples) -> list[dict]:
     named = zip(_DIMENSIONS, source[1:], strict=True)
     dimensions = [{"Name": name, "Value": value} for name, value in named if value is not None]
     return [
-        {"MetricName": name, "Dimensions": dimensions, "Timestamp": source.second, "Unit": unit, **part}
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": source.second, "Unit": unit, "Values": values}
         for (name, unit), values in samples.items()
-        for part in _values(values, MAX_VALUES if source.config or unit in ("None", "Count") else MAX_LATENCIES)
     ]
-
-
-def _values(values: list[float], most: int) -> list[dict]:
-    """The values of one or more data; a summary when there are more than `most`."""
-    if len(values) <= most:
-        return [{"Values": values[begin : begin + MAX_VALUES]} for begin in range(0, len(values), MAX_VALUES)]
-    statistics = {"SampleCount": len(values), "Sum": sum(values), "Minimum": min(values), "Maximum": max(values)}
-    return [{"StatisticValues": statistics}]
 
 
 def start(server: Server) -> None:

@@ -12,7 +12,7 @@ from helpers.local_sagemaker.scalable_dimensions import DIMENSIONS
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
-    from helpers.local_sagemaker.recent_metrics import Key
+    from helpers.local_sagemaker.metric_summaries import Key
     from helpers.local_sagemaker.state import Store
 
 KIND, POLICY_KIND, ACTION_KIND = "ScalableTarget", "ScalingPolicy", "ScheduledAction"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
 
-from helpers.local_sagemaker import arns, errors, percentiles
+from helpers.local_sagemaker import arns, errors
 from helpers.local_sagemaker.journal import Call
 
 if TYPE_CHECKING:
@@ -100,12 +100,6 @@ def _log_streams(aws: Aws, call: Call, group: str, prefix: str) -> list[str]:
         request["nextToken"] = page["nextToken"]
 
 
-def with_percentiles(aws: Aws, call: Call) -> Answer:
-    """cloudwatch:GetMetricStatistics and GetMetricData: moto's, with percentiles."""
-    percentiles.install()
-    return aws.tell(call)
-
-
 def without_waiting(call: Call) -> tuple[Call, float]:
     """sqs:ReceiveMessage as a call that returns at once, and the seconds that its caller is willing to wait.
 
@@ -132,6 +126,4 @@ SHIMS: dict[tuple[str, str], Shim] = {
     ("sts", "GetCallerIdentity"): get_caller_identity,
     ("iam", "SimulatePrincipalPolicy"): simulate_principal_policy,
     ("logs", "FilterLogEvents"): filter_log_events,
-    ("monitoring", "GetMetricData"): with_percentiles,
-    ("monitoring", "GetMetricStatistics"): with_percentiles,
 }

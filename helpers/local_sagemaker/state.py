@@ -54,15 +54,19 @@ class Store:
     A record is the JSON-able body that Describe returns. Keys that begin with `_` are private: kept here, never sent.
     Times are epoch seconds. Kinds are botocore's words: TrainingJob, ProcessingJob, Model, EndpointConfig, Endpoint.
     A change is on disk when the method returns.
+
+    Args:
+        path: of the file.
+        schema: what makes its tables, for data of another kind.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: str = SCHEMA) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._lock = threading.RLock()
         with self._lock:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(SCHEMA)
+            self._connection.executescript(schema)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -181,7 +181,7 @@ class Victim:
 
 HOME_FILES = {
     *("state.db", "state.db-wal", "state.db-shm", "journal", "jobs", "async", "endpoints", "components", "overlays"),
-    *("server.json", "server.lock", "server.log"),
+    *("metrics.db", "metrics.db-wal", "metrics.db-shm", "server.json", "server.lock", "server.log"),
 }
 
 
