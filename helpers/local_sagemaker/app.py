@@ -55,6 +55,7 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
+from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
 from helpers.local_sagemaker.state import Store
@@ -138,6 +139,7 @@ class Server:
         self.speedup = float(os.environ.get("LOCAL_SAGEMAKER_SPEEDUP", "60"))
         self.store = Store(home / "state.db")
         self.metric_data = MetricData(home / "metrics.db")
+        self.log_events = LogEvents(home / "logs.db")
         self.threads = ThreadPoolExecutor(CONTROL_PLANE_THREADS, thread_name_prefix="control-plane")
         self._clients: dict[str, object] = {}
         self._clients_lock = threading.Lock()
@@ -236,6 +238,7 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
     shutil.rmtree(socket.parent, ignore_errors=True)
     server.threads.shutdown()
     server.metric_data.close()
+    server.log_events.close()
     server.store.close()
 
 

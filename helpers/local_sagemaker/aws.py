@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from aiohttp import web
 
-from helpers.local_sagemaker import arns, clock, cloudwatch, disk_space, errors, shims
+from helpers.local_sagemaker import arns, clock, cloudwatch, disk_space, errors, log_events, shims
 from helpers.local_sagemaker.journal import Call, Journal
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Aws:
             self._write()
         seed, moment = secrets.randbits(63), time.time()
         answer = self._ask_moto(call, seed, moment)
-        if cloudwatch.is_ours(call):
+        if cloudwatch.is_ours(call) or log_events.is_kept(call):
             return answer
         # The first call of all to a service makes its backend, with ids of its own: kept even if it reads.
         changed = not call.is_read and answer.status < 400 and not shims.received_nothing(call, answer)
@@ -138,6 +138,16 @@ class Aws:
         clock.install()
         self._journal = Journal(self._server.store, self._server.home / "journal")
         self._scopes = self._journal.scopes()
+        log_events.install(self._server)
+        with self._server.log_events.told_again():
+            told = self._tell_again()
+        for call in _first_calls()[told:]:
+            self.tell(call)
+        gc.freeze()  # a collection that walks through moto would hold up every invocation for 0.1 s
+        self._loaded = True
+
+    def _tell_again(self) -> int:
+        """Tells moto what the journal holds; returns how many calls that are."""
         begin, told = time.perf_counter(), 0
         for call, seed, moment in self._journal.calls():
             told += 1
@@ -150,10 +160,7 @@ class Aws:
             if not isinstance(status, int) or status >= 400:
                 logger.warning("replaying %s %s %s gave %s", call.method, call.url, call.operation, status)
         logger.info("replayed %d calls in %.2f s", told, time.perf_counter() - begin)
-        for call in _first_calls()[told:]:
-            self.tell(call)
-        gc.freeze()  # a collection that walks through moto would hold up every invocation for 0.1 s
-        self._loaded = True
+        return told
 
     def _over_wsgi(self, call: Call) -> Answer:
         begun: list = []
