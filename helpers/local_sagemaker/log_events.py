@@ -96,10 +96,10 @@ class LogEvents:
         found = self._store.execute(statement, (*stream, *after, *before, limit))
         return found[::-1] if from_end else found
 
-    def all(self, stream: Key) -> Iterator[Event]:
-        """A stream's events, oldest first."""
-        after = (_FIRST, _FIRST)
-        while found := self.page(stream, after, (_LAST, _LAST), _AT_ONCE):
+    def all(self, stream: Key, begin: int = _FIRST, end: int = _LAST) -> Iterator[Event]:
+        """A stream's events from one timestamp to another, both included, oldest first."""
+        after = (begin, _FIRST)
+        while found := self.page(stream, after, (end, _LAST), _AT_ONCE):
             yield from found
             after = found[-1][1], found[-1][0]
 
@@ -187,6 +187,9 @@ def install(server: Server) -> None:
     def get_log_events(self: LogStream, *asked: object) -> tuple[list[dict], str, str]:
         return _get_log_events(kept, self, *asked)
 
+    def filter_log_events(self: LogStream, *asked: object) -> list[dict]:
+        return _filter_log_events(kept, self, *asked)
+
     def delete_log_stream(self: LogGroup, log_stream_name: str) -> None:
         stream = self.streams.get(log_stream_name)
         told_delete_stream(self, log_stream_name)
@@ -199,7 +202,8 @@ def install(server: Server) -> None:
             kept.delete(_key(stream))
 
     LogStream.events = property(lambda self: _EventsOfStream(kept, self), lambda self, events: None)
-    LogStream._update, LogStream.get_log_events = _update, get_log_events
+    LogStream._update = _update
+    LogStream.get_log_events, LogStream.filter_log_events = get_log_events, filter_log_events
     LogGroup.delete_log_stream, LogsBackend.delete_log_group = delete_log_stream, delete_log_group
 
 
@@ -228,6 +232,26 @@ def _get_log_events(
         for _, timestamp, ingested, message in found
     ]
     return events, _token("b", first), _token("f", last)
+
+
+def _filter_log_events(
+    kept: LogEvents, stream: LogStream, start_time: int | None, end_time: int | None, pattern: str | None
+) -> list[dict]:
+    """FilterLogEvents: those of one stream."""
+    from moto.logs.utils import EventMessageFilter
+
+    matches = EventMessageFilter(pattern).matches
+    return [
+        {
+            "eventId": str(number),
+            "ingestionTime": ingested,
+            "message": message,
+            "timestamp": timestamp,
+            "logStreamName": stream.log_stream_name,
+        }
+        for number, timestamp, ingested, message in kept.all(_key(stream), start_time or _FIRST, end_time or _LAST)
+        if matches(message)
+    ]
 
 
 def _token(direction: str, position: Position) -> str:

@@ -102,6 +102,7 @@ def test_events_are_found_by_time_and_by_pattern_and_the_stream_tells_their_boun
     stream = {"logGroupName": group, "logStreamName": "s"}
     assert messages(logs.get_log_events(**stream, startTime=middle, endTime=end)) == ["done"]
     assert messages(logs.filter_log_events(logGroupName=group, filterPattern="loss")) == ["loss 1"]
+    assert messages(logs.filter_log_events(logGroupName=group, startTime=begin, endTime=middle)) == ["loss 1", "done"]
     (described,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
     assert (described["firstEventTimestamp"], described["lastEventTimestamp"]) == (begin, end)
     assert abs(described["lastIngestionTime"] - begin) < 60_000
