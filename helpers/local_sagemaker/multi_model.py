@@ -254,7 +254,8 @@ class LoadedModels:
         self._changes += 1
         self._freed.set()
 
-    async def _unload(self, model: _Model, add_metrics: Callable[..., None]) -> None:
+    async def _unload(self, model: _Model, add_metrics: Callable[..., None], deletes: bool = False) -> None:
+        """Unloads a model; who asks for it meanwhile finds it on disk, or not there when it is deleted too."""
         model.loaded = False
         async with model.changing:
             began = time.perf_counter()
@@ -263,23 +264,19 @@ class LoadedModels:
                     f"{ROOT}/models/{model.name}", headers={TARGET_MODEL: model.target}
                 ) as answer:
                     await answer.read()
+                add_metrics("Microseconds", ModelUnloadingTime=(time.perf_counter() - began) * 1e6)
             except aiohttp.ClientError:
-                return  # the process has ended, and the model with it
+                pass  # the process has ended, and the model with it
             finally:
                 self._note_change()
-            add_metrics("Microseconds", ModelUnloadingTime=(time.perf_counter() - began) * 1e6)
+            if deletes:
+                self._delete(model)
 
     def _begin_forgetting(self, model: _Model, add_metrics: Callable[..., None]) -> None:
         """Unloads a model and deletes it from disk, without anybody waiting for it."""
-        task = asyncio.create_task(self._forget(model, add_metrics))
+        task = asyncio.create_task(self._unload(model, add_metrics, deletes=True))
         self._unloading.add(task)
         task.add_done_callback(self._unloading.discard)
-
-    async def _forget(self, model: _Model, add_metrics: Callable[..., None]) -> None:
-        await self._unload(model, add_metrics)
-        async with model.changing:
-            if not model.loaded:
-                self._delete(model)
 
     async def _downloaded(self, model: _Model) -> int:
         """Brings a model to disk, if need be in the place of others; its size.
