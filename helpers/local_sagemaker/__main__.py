@@ -77,8 +77,9 @@ def _state_words(home: Path, error: sqlite3.DatabaseError) -> str:
     """What to do about a state that cannot be opened."""
     if disk_space.is_full(error):
         return f"{disk_space.words(home)} Make room there, and start again."
+    path = next(iter(getattr(error, "__notes__", ())), home)
     return (
-        f"The state in {home / 'state.db'} cannot be opened: {error}. If it is damaged, bring it back from a backup, "
+        f"The state in {path} cannot be opened: {error}. If it is damaged, bring it back from a backup, "
         "or start over with an empty home: helpers.local_sagemaker.reset() deletes it with all that it holds."
     )
 

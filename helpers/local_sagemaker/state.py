@@ -63,10 +63,13 @@ class Store:
     def __init__(self, path: Path, schema: str = SCHEMA) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._lock = threading.RLock()
-        with self._lock:
+        try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(schema)
+        except sqlite3.DatabaseError as error:
+            error.add_note(str(path))
+            raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

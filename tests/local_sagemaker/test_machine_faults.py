@@ -235,11 +235,12 @@ def test_a_job_that_cannot_write_its_end_ends_when_it_can(home, client_of, uniqu
     assert description["FailureReason"].startswith("InternalServerError: No space left on device")
 
 
-def test_a_damaged_state_says_what_to_do(home):
+@pytest.mark.parametrize("name", ["state", "metrics", "logs"])
+def test_a_damaged_state_says_what_to_do(home, name):
     home.mkdir()
-    (home / "state.db").write_text("this is no database, and long enough to be seen as one that is broken" * 20)
+    (home / f"{name}.db").write_text("this is no database, and long enough to be seen as one that is broken" * 20)
     with pytest.raises(
-        LocalSageMakerError, match=r"state\.db cannot be opened: .* bring it back from a backup, or start"
+        LocalSageMakerError, match=rf"{name}\.db cannot be opened: .* bring it back from a backup, or start"
     ):
         local_sagemaker.start(home)
 
