@@ -33,7 +33,7 @@ def main() -> None:
         application(wanted)(arguments)
     except CourseError as error:
         typer.secho(str(error), err=True, fg="red")
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.secho("interrupted", err=True, fg="red")
         sys.exit(130)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +17,11 @@ from rich.table import Table
 
 from helpers.course.project import CourseError, find_labs, find_root, put_environment_on_path, skip_slow_grammars
 from helpers.grading import downloads, sandbox
+from helpers.grading.files import scratch_folder
 from helpers.grading.intake import RefusedSubmission, Submission, find_submissions
 from helpers.grading.verdict import Verdict
+
+NAMED = 10  # students that a message names
 
 
 def grade(
@@ -45,9 +47,9 @@ def grade(
     if scheduler is None:
         require_sandbox(no_sandbox)
     count = workers or os.cpu_count() or 1
-    with tempfile.TemporaryDirectory(prefix="course-grade-") as unpacked:
+    with scratch_folder("course-grade-") as unpacked:
         given = (submitted or root / "submitted").resolve()
-        submissions = choose_submissions(given, lab, student or [], Path(unpacked))
+        submissions = choose_submissions(given, lab, student or [], unpacked)
         verdicts = grade_all(root, lab, submissions, count, scheduler, resume, sandboxed=not no_sandbox)
     print_verdicts(lab, verdicts)
     typer.echo(f"gradebook: {root / 'gradebook.db'}, feedback: {root / 'feedback'}, notebooks: {root / 'autograded'}")
@@ -119,42 +121,59 @@ def grade_all(
         sandboxed: False executes with the caller's rights.
 
     Raises:
-        CourseError: the lab itself cannot be graded, or a submission got no verdict.
+        CourseError: the lab itself cannot be graded, or a submission got no verdict; the message names those.
     """
     put_environment_on_path()
     skip_slow_grammars()
+    from sqlalchemy.exc import OperationalError
+
     from helpers.course.labs import nbgrader_config
     from helpers.grading import batch, cluster, pool
     from helpers.grading.gradebook import GradebookWriter, PreparationError
 
     threads = max(1, (os.cpu_count() or 1) // workers)
     package = pool.read_package(root / "source" / lab, lab, sandboxed=sandboxed, threads=threads)
+    waiting = dict.fromkeys(submission.student for submission in submissions)
     try:
-        writer = GradebookWriter(root, lab, nbgrader_config(root, root))
+        runner = cluster.Cluster(scheduler) if scheduler else pool.Local(workers)
+        with closing(GradebookWriter(root, lab, nbgrader_config(root, root))) as writer, _progress(waiting) as tell:
+            return batch.grade(writer, package, submissions, runner, tell, again=not resume)
     except PreparationError as error:
         raise CourseError(str(error)) from error
-    try:
-        with _progress(len(submissions)) as tell:
-            runner = cluster.Cluster(scheduler) if scheduler else pool.Local(workers)
-            return batch.grade(writer, package, submissions, runner, tell, again=not resume)
     except pool.WorkerDied as death:
-        raise CourseError(f"no worker came up to grade with: {death}") from death
+        raise CourseError(f"no worker came up to grade with: {death}. {_without_verdict(waiting)}") from death
     except cluster.ClusterError as error:
-        raise CourseError(str(error)) from error
+        raise CourseError(f"{error}. {_without_verdict(waiting)}") from error
+    except OperationalError as error:
+        raise CourseError(f"cannot write {root / 'gradebook.db'}: {error.orig}. {_without_verdict(waiting)}") from error
+    except OSError as error:
+        raise CourseError(f"stopped: {error}. {_without_verdict(waiting)}") from error
     except KeyboardInterrupt:
-        raise CourseError("stopped; what was graded is in the gradebook. Run the command again to go on.") from None
-    finally:
-        writer.close()
+        raise CourseError(f"interrupted. {_without_verdict(waiting)}", exit_code=130) from None
+
+
+def _without_verdict(waiting: Collection[str]) -> str:
+    """Who is still to be graded after a stop, and how to go on."""
+    some = ", ".join(printable(student) for student in list(waiting)[:NAMED])
+    more = f" and {len(waiting) - NAMED} more" if len(waiting) > NAMED else ""
+    return (
+        f"What was graded is in the gradebook; {len(waiting)} submissions have no verdict yet: {some}{more}. "
+        "Run the command again to go on."
+    )
 
 
 @contextmanager
-def _progress(count: int) -> Iterator:
-    """A callback that shows each verdict as a line, and a bar with counts, speed and the time that remains."""
+def _progress(waiting: dict[str, None]) -> Iterator:
+    """A callback that shows each verdict as a line, and a bar with counts, speed and the time that remains.
+
+    Args:
+        waiting: the students; those with a verdict are taken out.
+    """
     columns = (
         *(TextColumn("graded"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}")),
         *(TimeElapsedColumn(), TextColumn("remaining"), TimeRemainingColumn()),
     )
-    begun = time.monotonic()
+    count, begun = len(waiting), time.monotonic()
     refused = flagged = done = 0
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=count, counts="")
@@ -162,6 +181,7 @@ def _progress(count: int) -> Iterator:
         def tell(verdict: Verdict, taken_over: bool) -> None:
             nonlocal refused, flagged, done
             done += 1
+            waiting.pop(verdict.student, None)
             refused += bool(verdict.refusal)
             flagged += bool(verdict.flags)
             per_minute = 60 * done / max(time.monotonic() - begun, 1e-3)

@@ -12,7 +12,15 @@ LAB_FOLDER = re.compile(r"\d{2}-(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 
 
 class CourseError(Exception):
-    """A failure that the user can act on: its message says what was wrong, where, and what to do."""
+    """A failure that the user can act on: its message says what was wrong, where, and what to do.
+
+    Attributes:
+        exit_code: that the command ends with.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)

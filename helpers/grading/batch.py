@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -15,7 +16,7 @@ from helpers.grading import feedback
 from helpers.grading.files import write_file
 from helpers.grading.gradebook import GradebookWriter
 from helpers.grading.intake import Refused, Submission
-from helpers.grading.pool import Package
+from helpers.grading.pool import Job, Package, Said
 from helpers.grading.repair import repair
 from helpers.grading.verdict import TaskVerdict, Verdict
 
@@ -25,10 +26,11 @@ _CODE = Path(__file__).parents[1]
 class Runner(Protocol):
     """Executes submissions: `pool.Local` in processes of this machine, `cluster.Cluster` on Dask."""
 
-    def run(
-        self, package: Package, jobs: Iterable[tuple[str, list[dict[str, Any]]]]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each job's name and what `worker.Worker.grade` said of its cells, in the order of completion."""
+    def run(self, package: Package, jobs: Iterable[Job]) -> Generator[Said]:
+        """Each job's name and what `worker.Worker.grade` said of its cells, in the order of completion.
+
+        Jobs are taken from the caller's thread, as they are needed; closing the generator ends what executes.
+        """
 
 
 @dataclass(frozen=True)
@@ -65,26 +67,30 @@ def grade(
     kept, environment = writer.keys(), environment_key(package)
     verdicts: dict[str, Verdict] = {}
     waiting: dict[str, Prepared] = {}
-    for submission in submissions:
-        student = submission.student
-        try:
-            notebook, notes = repair(submission.notebook(), writer.release)
-        except Refused as refusal:
-            verdict = Verdict(student, refusal=str(refusal))
-            writer.write(verdict, f"refused: {refusal}", set())
-            verdicts[student] = verdict
+
+    def jobs() -> Iterator[Job]:
+        """What has to be executed; the others get their verdicts on the way."""
+        for submission in submissions:
+            student = submission.student
+            try:
+                notebook, notes = repair(submission.notebook(), writer.release)
+            except Refused as refusal:
+                verdicts[student] = verdict = Verdict(student, refusal=str(refusal))
+                writer.write(verdict, f"refused: {refusal}", set())
+                tell(verdict, False)
+                continue
+            prepared = Prepared(submission, notebook, notes, key_of(environment, notebook))
+            if not again and kept.get(student) == prepared.key and _files_exist(writer, student):
+                verdicts[student] = writer.verdict(student)
+                tell(verdicts[student], True)
+                continue
+            waiting[student] = prepared
+            yield student, _cells(notebook)
+
+    with closing(runner.run(package, jobs())) as executed:
+        for student, said in executed:
+            verdicts[student] = verdict = _keep(writer, package, waiting.pop(student), said)
             tell(verdict, False)
-            continue
-        prepared = Prepared(submission, notebook, notes, key_of(environment, notebook))
-        if not again and kept.get(student) == prepared.key and _files_exist(writer, student):
-            verdicts[student] = writer.verdict(student)
-            tell(verdicts[student], True)
-            continue
-        waiting[student] = prepared
-    jobs = ((student, _cells(prepared.notebook)) for student, prepared in waiting.items())
-    for student, said in runner.run(package, jobs):
-        verdicts[student] = verdict = _keep(writer, package, waiting.pop(student), said)
-        tell(verdict, False)
     return [verdicts[student] for student in sorted(verdicts)]
 
 
@@ -137,7 +143,8 @@ def _keep(writer: GradebookWriter, package: Package, prepared: Prepared, said: d
         flags.append(said["broken"])
     verdict = Verdict(student, tuple(tasks), tuple(prepared.notes), "", tuple(flags), said["seconds"])
     _write_files(writer, package, prepared, by_place, verdict)
-    writer.write(verdict, prepared.key, unanswered, prepared.submission.timestamp())
+    key = f"given up: {said['broken']}" if said.get("given_up") else prepared.key
+    writer.write(verdict, key, unanswered, prepared.submission.timestamp())
     return verdict
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,8 +61,10 @@ def preload(modules: Iterable[str]) -> Any:
 def start(setting: Setting, shell: Any, slot: int, scratch: str) -> tuple[int, Channel]:
     """Fork the server off this process; returns its pid and the channel that asks it for interpreters."""
     ours, theirs = socket.socketpair()
+    worker = os.getpid()
     pid = os.fork()
     if not pid:
+        sandbox.die_with_parent(worker)
         ours.close()
         _serve(setting, shell, slot, scratch, theirs)
     theirs.close()
@@ -69,19 +73,21 @@ def start(setting: Setting, shell: Any, slot: int, scratch: str) -> tuple[int, C
 
 def _serve(setting: Setting, shell: Any, slot: int, scratch: str, control: socket.socket) -> NoReturn:
     """One request a fork: a byte with the descriptor of a socket; the answer is the fork's pid, later its exit code."""
-    sandbox.die_with_parent()
     sandbox.adopt_orphans()
     os.setsid()
+    server = os.getpid()
     channel = Channel(control)
     with contextlib.suppress(ChannelClosed, EOFError):
         while True:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 raise EOFError
+            folder = "" if setting.sandboxed else tempfile.mkdtemp(dir=scratch)
             pid = os.fork()
             if not pid:
+                sandbox.die_with_parent(server)
                 control.close()
-                _become(setting, shell, slot, scratch, descriptors[0])
+                _become(setting, shell, slot, folder, descriptors[0])
             os.close(descriptors[0])
             channel.send({"pid": pid})
             # One submission at a time: the next request comes when this one's interpreter has ended.
@@ -90,11 +96,13 @@ def _serve(setting: Setting, shell: Any, slot: int, scratch: str, control: socke
                 while True:  # what outlived its guardian ends with it, and is buried here
                     kill(children(os.getpid()))
                     os.waitpid(-1, 0)
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
             channel.send({"code": code})
     os._exit(0)
 
 
-def _become(setting: Setting, shell: Any, slot: int, scratch: str, descriptor: int) -> NoReturn:
+def _become(setting: Setting, shell: Any, slot: int, folder: str, descriptor: int) -> NoReturn:
     limits = setting.limits
 
     def inside() -> None:
@@ -107,7 +115,7 @@ def _become(setting: Setting, shell: Any, slot: int, scratch: str, descriptor: i
         if setting.sandboxed:
             sandbox.enter(limits, setting.read_only, slot, inside)
         os.setsid()
-        os.chdir(scratch)
+        os.chdir(folder)
         inside()
         code = 0
     finally:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import logging
+import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from helpers.grading.files import scratch_folder, temporary_files_in
 from helpers.grading.verdict import Verdict
 
 _KEPT = """
@@ -39,7 +41,8 @@ class GradebookWriter:
         release: the lab's released notebook, nbformat.
 
     Raises:
-        PreparationError: the lab has no source notebook, or the gradebook holds grades of an older version of it.
+        PreparationError: the lab has no source notebook, the gradebook holds grades of an older version of it, or
+            another grader is at work on it.
     """
 
     def __init__(self, root: Path, lab: str, config: Any) -> None:
@@ -49,8 +52,15 @@ class GradebookWriter:
         self._config = config.copy()
         self._config.CourseDirectory.db_url = self.url = f"sqlite:///{root / 'gradebook.db'}?timeout=60"
         self._config.CourseDirectory.assignment_id = lab
-        self.release = self._take_in_lab()
-        self._gradebook = _open(self.url)
+        self._lock = _only_writer(root)
+        try:
+            with scratch_folder("course-lab-") as scratch, temporary_files_in(scratch):
+                self._make_gradebook(scratch)
+                self.release = self._take_in_lab(scratch)
+                self._gradebook = _open(self.url)
+        except BaseException:
+            os.close(self._lock)
+            raise
         with _quiet():
             self._lab = self._gradebook.find_assignment(lab)
             self._notebook = self._gradebook.find_notebook(lab, lab)
@@ -60,6 +70,7 @@ class GradebookWriter:
     def close(self) -> None:
         """Close the database."""
         self._gradebook.close()
+        os.close(self._lock)
 
     def keys(self) -> dict[str, str]:
         """The key of each student's verdict that is in the gradebook."""
@@ -140,36 +151,62 @@ class GradebookWriter:
         answer = self._gradebook.db.execute(text(statement), values)
         return [tuple(row) for row in answer] if answer.returns_rows else []
 
-    def _take_in_lab(self) -> Any:
+    def _make_gradebook(self, scratch: Path) -> None:
+        """If there is none: made aside, because one that is made by halves stays so."""
+        path = self.root / "gradebook.db"
+        if path.exists():
+            return
+        _open(f"sqlite:///{scratch / path.name}").close()
+        new = path.with_name(f".new-{path.name}")
+        try:
+            shutil.copyfile(scratch / path.name, new)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+
+    def _take_in_lab(self, scratch: Path) -> Any:
         """Has nbgrader put the lab's cells into the gradebook, and reads the release that it makes meanwhile."""
         import nbformat
         from nbgrader.converters import GenerateAssignment
         from nbgrader.coursedir import CourseDirectory
 
-        with tempfile.TemporaryDirectory(prefix="course-grade-") as scratch:
-            shutil.copytree(self.root / "source" / self.lab, Path(scratch) / "source" / self.lab)
-            config = self._config.copy()
-            config.CourseDirectory.root = scratch
-            logging.getLogger("traitlets").setLevel(logging.CRITICAL)
-            converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
-            converter.force = True
-            try:
-                with _quiet():
-                    converter.start()
-            except (Exception, SystemExit) as error:
-                reason = " ".join(str(error).split())[:300] or type(error).__name__
-                raise PreparationError(
-                    f"nbgrader could not take lab {self.lab} into {self.root / 'gradebook.db'}: {reason}. If the lab's "
-                    "cells changed since it was graded, move the gradebook away and grade again."
-                ) from error
-            path = Path(scratch) / "release" / self.lab / f"{self.lab}.ipynb"
-            return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        shutil.copytree(self.root / "source" / self.lab, scratch / "source" / self.lab)
+        config = self._config.copy()
+        config.CourseDirectory.root = str(scratch)
+        logging.getLogger("traitlets").setLevel(logging.CRITICAL)
+        converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        converter.force = True
+        try:
+            with _quiet():
+                converter.start()
+        except (Exception, SystemExit) as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise PreparationError(
+                f"nbgrader could not take lab {self.lab} into {self.root / 'gradebook.db'}: {reason}. If the lab's "
+                "cells changed since it was graded, move the gradebook away and grade again."
+            ) from error
+        path = scratch / "release" / self.lab / f"{self.lab}.ipynb"
+        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
 
     def _late_penalties(self) -> Any:
         from nbgrader.preprocessors import AssignLatePenalties
 
         step = AssignLatePenalties(config=self._config)
         return step.plugin_class(parent=step)
+
+
+def _only_writer(root: Path) -> int:
+    """The descriptor of a folder whose lock says that somebody grades in this course."""
+    lock = os.open(root / "source", os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise PreparationError(f"another `course grade` is at work in {root}: wait for it, or stop it") from None
+    except OSError:  # a file system without locks
+        return lock
+    return lock
 
 
 def _open(url: str) -> Any:

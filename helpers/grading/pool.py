@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ from helpers.grading.sandbox import HOME, Limits
 
 START_SECONDS = 180.0
 MARGIN_SECONDS = 60.0
+ATTEMPTS = 2  # to start a worker, and to grade a submission
+AHEAD = 8  # jobs a worker that are taken in before they are needed
+Job = tuple[str, list[dict[str, Any]]]
+Said = tuple[str, dict[str, Any]]
+_KEPT_NAMES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "TMPDIR", "TZ")
 _slots = itertools.count()
 
 
@@ -64,40 +69,44 @@ def read_package(folder: Path, lab: str, **options: Any) -> Package:
 
 
 class WorkerProcess:
-    """One worker process with its lab learnt.
+    """One worker process; `learn` comes first.
 
-    Attributes:
-        package: the lab that it knows.
+    Args:
+        package: the lab that it is to know.
 
     Raises:
-        WorkerDied: it did not come up; the message ends with what it printed.
+        WorkerDied: the machine has no room for another process.
     """
 
     def __init__(self, package: Package) -> None:
         self.package = package
         ours, theirs = socket.socketpair()
         slot = (os.getpid() * 64 + next(_slots)) % 900_000
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "helpers.grading.worker",
-            "--fd",
-            str(theirs.fileno()),
-            "--slot",
-            str(slot),
-        ]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            env=clean_environment(package.threads),
-            cwd="/",
-            start_new_session=True,
-        )
-        theirs.close()
+        options = ["--fd", str(theirs.fileno()), "--slot", str(slot)]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "helpers.grading.worker", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=clean_environment(package.threads),
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise WorkerDied(f"it could not be started: {error}") from error
+        finally:
+            theirs.close()
         self._channel = Channel(ours)
+
+    def learn(self) -> None:
+        """Bring it to where it can grade.
+
+        Raises:
+            WorkerDied: it did not come up.
+        """
+        package = self.package
         body = {
             "modules": package.modules,
             "files": list(package.files),
@@ -118,13 +127,17 @@ class WorkerProcess:
         return self._ask({"do": "grade", "cells": cells}, self.package.limits.notebook_seconds + MARGIN_SECONDS)
 
     def close(self) -> None:
-        """End the worker and everything below it."""
+        """Let the worker end, with everything below it."""
         self._channel.close()
         try:
             self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End the worker now; what is below it ends with it."""
+        self._process.kill()
+        self._process.wait()
 
     def _ask(self, body: dict[str, Any], seconds: float, blobs: list[bytes] | None = None) -> dict[str, Any]:
         try:
@@ -135,6 +148,63 @@ class WorkerProcess:
             raise WorkerDied(f"{type(error).__name__}: {error}, exit code {self._process.returncode}") from error
 
 
+class Desk:
+    """Where one submission at a time is graded: a worker process that is replaced when it dies.
+
+    Args:
+        package: the lab.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+        self._lock = threading.Lock()
+        self._closed = False
+        self._worker: WorkerProcess | None = None
+
+    def grade(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the worker says of a notebook's cells; of one that ends two workers, that it is given up.
+
+        Raises:
+            WorkerDied: workers do not come up, or the desk was closed.
+        """
+        for attempt in itertools.count(1):
+            worker = self._worker or self._manned()
+            try:
+                return worker.grade(cells)
+            except WorkerDied as death:
+                self._worker = None
+                if attempt == ATTEMPTS:
+                    return given_up(f"{ATTEMPTS} workers ended on it: {death}")
+        raise AssertionError("unreachable")
+
+    def close(self, at_once: bool = False) -> None:
+        """End the worker, for good; `at_once` also in the middle of a submission."""
+        with self._lock:
+            self._closed, worker = True, self._worker
+        if worker is not None:
+            worker.kill() if at_once else worker.close()
+
+    def _manned(self) -> WorkerProcess:
+        for attempt in itertools.count(1):
+            try:
+                with self._lock:
+                    if self._closed:
+                        raise WorkerDied("it is not needed any more")
+                    self._worker = worker = WorkerProcess(self.package)
+                worker.learn()
+                return worker
+            except WorkerDied:
+                self._worker = None
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def given_up(reason: str) -> dict[str, Any]:
+    """What is said of a submission that cannot be graded; another run tries again."""
+    return {"cells": [], "broken": reason, "seconds": 0.0, "given_up": True}
+
+
 def clean_environment(threads: int) -> dict[str, str]:
     """What a worker starts with: nothing of the caller's but where Python finds its modules."""
     programs = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
@@ -142,7 +212,7 @@ def clean_environment(threads: int) -> dict[str, str]:
     counts = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), str(threads)
     )
-    kept = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "TZ") if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT_NAMES if name in os.environ}
     return {
         **kept,
         **counts,
@@ -176,63 +246,71 @@ class Local:
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
-    def run(
-        self, package: Package, jobs: Iterable[tuple[str, list[dict[str, Any]]]]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def run(self, package: Package, jobs: Iterable[Job]) -> Generator[Said]:
         """Each job's name and what `worker.Worker.grade` said, in the order of completion.
 
-        A worker that dies is replaced, and its job tried once more; a job that kills two workers is given up.
+        Jobs are taken as workers need them. A worker that dies is replaced, and its job tried once more. When the
+        caller ends early, the workers end at once.
 
         Raises:
-            WorkerDied: a worker does not come up at all.
+            WorkerDied: workers do not come up.
         """
-        waiting: queue.SimpleQueue = queue.SimpleQueue()
-        names = 0
-        for job in jobs:
-            waiting.put(job)
-            names += 1
-        done: queue.SimpleQueue = queue.SimpleQueue()
-        stopped = threading.Event()
-        count = min(self._workers, names)
-        threads = [
-            threading.Thread(target=_work, args=(package, waiting, done, stopped), daemon=True) for _ in range(count)
-        ]
-        for thread in threads:
-            thread.start()
+        crew = _Crew(package)
+        given = taken = 0
         try:
-            for _ in range(names):
-                finished = done.get()
-                if isinstance(finished, BaseException):
-                    raise finished
-                yield finished
+            for job in jobs:
+                if given < self._workers:
+                    crew.hire()
+                crew.waiting.put(job)
+                given += 1
+                while given - taken >= AHEAD * self._workers or (given > taken and not crew.done.empty()):
+                    yield crew.next_said()
+                    taken += 1
+            while taken < given:
+                yield crew.next_said()
+                taken += 1
         finally:
-            stopped.set()
+            crew.dismiss(at_once=taken < given)
 
 
-def _work(package: Package, waiting: queue.SimpleQueue, done: queue.SimpleQueue, stopped: threading.Event) -> None:
-    worker: WorkerProcess | None = None
-    try:
-        while not stopped.is_set():
-            try:
-                name, cells = waiting.get_nowait()
-            except queue.Empty:
-                break
-            for attempt in (1, 2):
-                worker = worker or WorkerProcess(package)
-                try:
-                    said = worker.grade(cells)
-                    break
-                except WorkerDied as death:
-                    worker = None
-                    said = given_up(str(death)) if attempt == 2 else {}
-            done.put((name, said))
-    except BaseException as error:
-        done.put(error)
-    finally:
-        if worker is not None:
-            worker.close()
+class _Crew:
+    """Threads with a desk each, and the queues from and to them."""
 
+    def __init__(self, package: Package) -> None:
+        self._package = package
+        self.waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[Said | BaseException] = queue.SimpleQueue()
+        self._at: dict[threading.Thread, Desk] = {}
 
-def given_up(reason: str) -> dict[str, Any]:
-    """What is said of a submission that ended two workers."""
-    return {"cells": [], "broken": f"two workers ended on it: {reason}", "seconds": 0.0}
+    def hire(self) -> None:
+        """One more thread."""
+        desk = Desk(self._package)
+        thread = threading.Thread(target=self._work, args=(desk,), daemon=True)
+        self._at[thread] = desk
+        thread.start()
+
+    def next_said(self) -> Said:
+        """What is said next; an error of a thread is raised."""
+        said = self.done.get()
+        if isinstance(said, BaseException):
+            raise said
+        return said
+
+    def dismiss(self, at_once: bool) -> None:
+        """End the threads and their workers."""
+        for _ in self._at:
+            self.waiting.put(None)
+        for thread, desk in self._at.items():
+            if at_once:
+                desk.close(at_once=True)
+            thread.join()
+
+    def _work(self, desk: Desk) -> None:
+        try:
+            while (job := self.waiting.get()) is not None:
+                name, cells = job
+                self.done.put((name, desk.grade(cells)))
+        except BaseException as error:
+            self.done.put(error)
+        finally:
+            desk.close()

@@ -91,7 +91,7 @@ def enter(limits: Limits, read_only: Iterable[str], slot: int, inside: Callable[
     os.umask(0o022)
     # A keyring of its own: the kernel's belong to users, not to namespaces.
     ctypes.CDLL(None).syscall(_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, None)
-    uid = OUTSIDE_UID + slot if os.geteuid() == 0 else None
+    uid = OUTSIDE_UID + slot if _can_become(OUTSIDE_UID + slot) else None
     _unshare(uid)
     first = os.fork()
     if first:
@@ -164,6 +164,13 @@ def _report(pipe: int, of_host: str) -> None:
     if os.geteuid() == 0:
         faults.append("the code runs as root")
     os.write(pipe, ("; ".join(faults) or "holds").encode())
+
+
+def _can_become(uid: int) -> bool:
+    """Whether this process is root, and where this user exists: in a rootless container it does not."""
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    ranges = [(int(first), int(count)) for first, _, count in map(str.split, lines)]
+    return os.geteuid() == 0 and any(first <= uid < first + count for first, count in ranges)
 
 
 def _unshare(uid: int | None) -> None:
@@ -290,9 +297,11 @@ def _code(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent ends; at once if that was `parent` and it has ended."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def adopt_orphans() -> None:

@@ -16,15 +16,14 @@ import select
 import signal
 import socket
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, NoReturn
 
-from helpers.grading import fork_server, interpreter
+from helpers.grading import fork_server, interpreter, sandbox
 from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.examination import Examination, examination
 from helpers.grading.examiner import Examiner, Namespaces
+from helpers.grading.files import scratch_folder
 from helpers.grading.fork_server import Setting
 from helpers.grading.processes import children, kill
 from helpers.grading.sandbox import Limits
@@ -40,22 +39,22 @@ class Worker:
     Args:
         setting: what every submission gets.
         slot: number of the worker, for a user of its own.
+        scratch: a folder for submissions that run without a sandbox.
     """
 
-    def __init__(self, setting: Setting, slot: int) -> None:
+    def __init__(self, setting: Setting, slot: int, scratch: str) -> None:
         self._setting = setting
-        self._scratch = tempfile.TemporaryDirectory(prefix="course-grading-")
         shell = fork_server.preload(setting.modules)
         gc.collect()
         gc.freeze()  # what is shared with the forks stays shared
-        _, self._control = fork_server.start(setting, shell, slot, self._scratch.name)
+        _, self._control = fork_server.start(setting, shell, slot, scratch)
         self._exam: Examination | None = None
         self._namespaces: Namespaces | None = None
 
     def learn(self, lab: str, source: dict[str, Any]) -> None:
         """Read the lab's tests, and execute what they need of the lab's own cells, beside the lab's files."""
-        with tempfile.TemporaryDirectory(prefix="course-grading-") as folder:
-            interpreter.write_files(self._setting.files, Path(folder))
+        with scratch_folder("course-grading-") as folder:
+            interpreter.write_files(self._setting.files, folder)
             os.chdir(folder)
             self._exam = examination(lab, source)
             self._namespaces = Namespaces(self._exam)
@@ -70,11 +69,16 @@ class Worker:
         Returns:
             `cells`: list of {cell, outputs, count, withheld} and {cell, test}; `broken`: why the examination ended
             early, or empty; `seconds`.
+
+        Raises:
+            ChannelClosed: the fork server has ended, and nothing can be executed any more.
         """
         began = time.perf_counter()
         reads, writes = os.pipe()
+        worker = os.getpid()
         pid = os.fork()
         if not pid:
+            sandbox.die_with_parent(worker)
             os.close(reads)
             self._examine(cells, writes)
         os.close(writes)
@@ -139,12 +143,14 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--slot", type=int, default=0)
     options = parser.parse_args()
+    sandbox.die_with_parent()
     channel = Channel(socket.socket(fileno=options.fd))
-    begin = channel.receive()
-    setting = _setting(begin.body, begin.blobs)
-    worker = Worker(setting, options.slot)
-    channel.send({"ready": os.getpid()})
-    with contextlib.suppress(ChannelClosed):
+    with contextlib.suppress(ChannelClosed), contextlib.ExitStack() as stack:
+        begin = channel.receive()
+        setting = _setting(begin.body, begin.blobs)
+        scratch = "" if setting.sandboxed else stack.enter_context(scratch_folder("course-grading-"))
+        worker = Worker(setting, options.slot, str(scratch))
+        channel.send({"ready": os.getpid()})
         while True:
             asked = channel.receive()
             if asked.body["do"] == "learn":
