@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import distributions
-from pathlib import Path
 from typing import Any, Protocol
 
 from helpers.grading import feedback
@@ -18,9 +15,8 @@ from helpers.grading.gradebook import GradebookWriter
 from helpers.grading.intake import Refused, Submission
 from helpers.grading.pool import Job, Package, Said
 from helpers.grading.repair import repair
+from helpers.grading.software import software
 from helpers.grading.verdict import TaskVerdict, Verdict
-
-_CODE = Path(__file__).parents[1]
 
 
 class Runner(Protocol):
@@ -99,11 +95,8 @@ def environment_key(package: Package) -> str:
     digest = hashlib.sha256(json.dumps(package.source, sort_keys=True).encode())
     for name in sorted(package.files):
         digest.update(name.encode() + hashlib.sha256(package.files[name]).digest())
-    digest.update(json.dumps([package.limits.as_dict(), package.sandboxed, package.threads, sys.version]).encode())
-    digest.update("\n".join(sorted(f"{d.name}=={d.version}" for d in distributions())).encode())
-    for path in sorted(_CODE.rglob("*.py")):
-        if "course" not in path.relative_to(_CODE).parts:
-            digest.update(path.read_bytes())
+    limits = [package.limits.as_dict(), package.sandboxed, package.threads]
+    digest.update(json.dumps([limits, software()], sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ from rows import rows
 from tiny import ANSWERS, make_course, put
 
 from helpers.course.grade import choose_submissions, grade_all
-from helpers.grading import pool
+from helpers.grading import batch, pool
 from helpers.grading.intake import find_submissions
 
 HERE = Path(__file__).parent
@@ -236,15 +236,14 @@ def test_a_submission_that_ends_two_workers_is_given_up_and_tried_again_by_the_n
     assert seen.count(True) == len(STUDENTS) - 1
 
 
-def grade_with(root: Path, tell: Callable, **options: object) -> list:
+def grade_with(root: Path, tell: Callable, runner: batch.Runner | None = None, **options: object) -> list:
     """`grade_all` with a caller's own `tell`."""
     from contextlib import closing
 
     from helpers.course.labs import nbgrader_config
-    from helpers.grading import batch
     from helpers.grading.gradebook import GradebookWriter
 
     package = pool.read_package(root / "source/tiny", "tiny", **options)
     submissions = choose_submissions(root / "submitted", "tiny", [], root)
     with closing(GradebookWriter(root, "tiny", nbgrader_config(root, root))) as writer:
-        return batch.grade(writer, package, submissions, pool.Local(2), tell)
+        return batch.grade(writer, package, submissions, runner or pool.Local(2), tell)
