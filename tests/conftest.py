@@ -1,15 +1,26 @@
 """What every test sees: a local SageMaker of its own, never the one in the project's folder."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from measured import RESULTS, Report
+from playwright.sync_api import Browser, sync_playwright
 
 from helpers import SageMakerHelper, connect, local_sagemaker
 
 PROJECT = Path(__file__).parents[1]
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,3 +62,15 @@ def own_local_sagemaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 def aws(request: pytest.FixtureRequest) -> SageMakerHelper:
     """A session for a lab that is named after the test's module."""
     return connect(lab=request.module.__name__.rpartition("test_")[2].replace("_", "-"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("Chromium is missing: install it, on Debian with `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGUMENTS))
+        yield browser
+        browser.close()

@@ -73,7 +73,7 @@ def exception(described: Any) -> BaseException:
             break
     else:
         raised = AnswerError(f"{str(described.get('type'))[:200]}: {text}")
-    raised.told_traceback = [str(line)[:1000] for line in described.get("traceback", [])[:4]]  # type: ignore[attr-defined]
+    raised.told_traceback = [str(line)[:1000] for line in described.get("traceback", [])[:8]]  # type: ignore[attr-defined]
     return raised
 
 

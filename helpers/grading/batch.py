@@ -134,7 +134,8 @@ def _keep(writer: GradebookWriter, package: Package, prepared: Prepared, said: d
         tasks.append(TaskVerdict(**result | {"traceback": tuple(result["traceback"])}))
     if said["broken"]:
         flags.append(said["broken"])
-    verdict = Verdict(student, tuple(tasks), tuple(prepared.notes), "", tuple(flags), said["seconds"])
+    measured = {"seconds": said["seconds"], "memory": said.get("memory")}
+    verdict = Verdict(student, tuple(tasks), tuple(prepared.notes), "", tuple(flags), **measured)
     _write_files(writer, package, prepared, by_place, verdict)
     key = f"given up: {said['broken']}" if said.get("given_up") else prepared.key
     writer.write(verdict, key, unanswered, prepared.submission.timestamp())

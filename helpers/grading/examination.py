@@ -137,6 +137,16 @@ def first_hidden_line(source: str) -> int:
     return next((number for number, line in enumerate(lines, 1) if HIDDEN[0] in line), len(lines) + 1)
 
 
+def visible(source: str) -> str:
+    """A test without its hidden parts, as students get it."""
+    kept, hidden = [], False
+    for line in source.splitlines():
+        hidden = hidden or HIDDEN[0] in line
+        kept += [] if hidden else [line]
+        hidden = hidden and HIDDEN[1] not in line
+    return "\n".join(kept).strip("\n")
+
+
 def names_of(tree: ast.Module) -> Names:
     """What a cell binds, needs from before, and changes."""
     binds: set[str] = set()

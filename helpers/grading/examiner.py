@@ -134,6 +134,7 @@ class Examiner:
         self._deadline = time.monotonic() + limits.notebook_seconds
         self._done: list[str] = []
         self._deaths: list[str] = []
+        self._peaks: list[int] = []
         self._student: Student | None = None
 
     def examine(self, cells: list[dict[str, Any]]) -> None:
@@ -151,6 +152,8 @@ class Examiner:
                 result = self._test(test)
                 # The visible part runs where it ran at the student's desk: later cells may use its names.
                 outputs, count = self._cell(cell["source"])
+                if self._namespaces.inside(test) and any(_is_error(output) for output in outputs):
+                    result.hidden = False
                 entry = {"cell": place, "outputs": outputs, "count": count, "withheld": withheld}
                 self._report(entry | {"test": asdict(result)})
                 # The student's process has seen the hidden part: nothing that it prints from now on is shown to it.
@@ -159,6 +162,8 @@ class Examiner:
         finally:
             if self._student is not None:
                 self._student.end()
+                self._peaks.append(self._student.peak)
+            self._report({"memory": max(self._peaks, default=0)})
 
     def _cell(self, source: str) -> tuple[list[dict[str, Any]], int | None]:
         try:
@@ -186,6 +191,8 @@ class Examiner:
         return self._student
 
     def _buried(self, reason: str) -> None:
+        if self._student is not None:
+            self._peaks.append(self._student.peak)
         self._student = None
         if time.monotonic() >= self._deadline:
             self._deaths += [reason] * (MAX_DEATHS + 1)
@@ -315,6 +322,10 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 def _grade_id(cell: dict[str, Any]) -> str | None:
     return cell.get("metadata", {}).get("nbgrader", {}).get("grade_id")
+
+
+def _is_error(output: Any) -> bool:
+    return isinstance(output, dict) and output.get("output_type") == "error"
 
 
 def _error_output(name: str, value: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -17,7 +18,8 @@ from helpers.grading import wire
 from helpers.grading.channel import Channel, ChannelClosed, Message
 from helpers.grading.outputs import Descriptors, Outputs, redirect
 
-FILE_BYTES = 64 * 1024
+FRAMES = 4  # of a traceback that are told
+_CELL = re.compile(r'File "<ipython-input-(\d+)-[0-9a-f]+>"')
 
 
 def make_shell() -> Any:
@@ -138,9 +140,19 @@ class Interpreter:
 def describe(error: BaseException) -> dict[str, Any]:
     """An exception as data: its name, those of its bases, its text and the end of its traceback."""
     bases = [kind.__name__ for kind in type(error).__mro__]
-    lines = traceback.format_exception(type(error), error, error.__traceback__)[-4:]
-    told = [line[:1000] for line in lines]
+    told = [line[:1000] for line in _traceback(error)]
     return {"type": type(error).__name__[:200], "bases": bases[:20], "text": _text(error), "traceback": told}
+
+
+def _traceback(error: BaseException) -> list[str]:
+    """The end of a traceback, in the student's own code and named as the notebook names its cells."""
+    try:
+        told = traceback.TracebackException(type(error), error, error.__traceback__)
+        own = [frame for frame in told.stack if frame.filename != __file__]
+        told.stack = traceback.StackSummary.from_list(own[-FRAMES:])
+        return [_CELL.sub(r"Cell In[\1]", line) for line in told.format(chain=False)]
+    except Exception:  # an exception of the student's that breaks when it is looked at
+        return []
 
 
 def _text(error: BaseException) -> str:

@@ -23,6 +23,13 @@ LEFT JOIN grade g ON g.notebook_id = sn.id AND g.cell_id = bc.id
 LEFT JOIN comment c ON c.notebook_id = sn.id AND c.cell_id = bc.id
 WHERE a.name = ? AND (g.manual_score IS NOT NULL OR g.extra_credit IS NOT NULL OR c.manual_comment IS NOT NULL)
 """
+_LATE = """
+SELECT sa.student_id, sum(sn.late_submission_penalty)
+FROM submitted_assignment sa
+JOIN assignment a ON a.id = sa.assignment_id
+JOIN submitted_notebook sn ON sn.assignment_id = sa.id
+WHERE a.name = ? AND sn.late_submission_penalty > 0 GROUP BY sa.student_id
+"""
 
 
 class NothingKept(Exception):
@@ -30,7 +37,7 @@ class NothingKept(Exception):
 
 
 def verdicts(root: Path, lab: str) -> dict[str, Verdict]:
-    """The verdict on each student, with the scores that a person gave.
+    """The verdict on each student, with the scores that a person gave and what being late costs.
 
     Raises:
         NothingKept: there are none.
@@ -43,12 +50,16 @@ def verdicts(root: Path, lab: str) -> dict[str, Verdict]:
         statement = "SELECT student, verdict FROM course_verdict WHERE lab = ? ORDER BY student"
         rows = connection.execute(statement, (lab,)).fetchall() if "course_verdict" in tables else []
         given = connection.execute(_BY_A_PERSON, (lab,)).fetchall()
+        late = connection.execute(_LATE, (lab,)).fetchall()
     if not rows:
         raise NothingKept(f"the gradebook holds no verdict on lab {lab}: run `course grade {lab}` first")
     found = {student: Verdict.from_dict(json.loads(text)) for student, text in rows}
     for student, task, score, extra, comment in given:
         if student in found:
             found[student] = _with_person(found[student], task, score, extra, comment)
+    for student, penalty in late:
+        if student in found:
+            found[student] = dataclasses.replace(found[student], late_penalty=penalty)
     return found
 
 

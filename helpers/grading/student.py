@@ -32,6 +32,7 @@ class Student:
 
     Attributes:
         pid: of the guardian of its sandbox.
+        peak: bytes of memory that its processes were seen to use, beyond what they inherited.
     """
 
     def __init__(self, control: Channel, limits: Limits, deadline: float) -> None:
@@ -42,6 +43,7 @@ class Student:
         self.pid: int = control.receive().body["pid"]
         self._channel = Channel(ours)
         self._inherited: int | None = None
+        self.peak = 0
         self._ended = False
 
     def run(self, source: str, value: bool = False) -> Message:
@@ -71,6 +73,7 @@ class Student:
         if self._ended:
             return None
         self._ended = True
+        self._look()
         self._channel.close()
         kill((*children(self.pid), self.pid))  # the first process of the namespace takes all others with it
         return int(self._control.receive().body["code"])
@@ -81,7 +84,7 @@ class Student:
         try:
             self._channel.send(body, blobs)
             self._watch(until, seconds)
-            return self._channel.receive(until)
+            answer = self._channel.receive(until)
         except ChannelClosed:
             code = self._exit_code()
             reason = f"the interpreter ended, {_words(code)}"
@@ -92,6 +95,10 @@ class Student:
             reason = f"the notebook took more than {self._limits.notebook_seconds:g} s" if whole else _slow(seconds)
         except _TooLarge:
             reason = f"the interpreter used more than {self._limits.memory / 2**30:.1f} GiB of memory"
+        else:
+            if self._inherited is None:
+                self._look()
+            return answer
         self.end()
         raise InterpreterDied(reason)
 
@@ -100,11 +107,16 @@ class Student:
         while not select.select([self._channel.socket], [], [], SAMPLE_SECONDS)[0]:
             if time.monotonic() > until:
                 raise TimeoutError
-            used = family_memory(self.pid)
-            if self._inherited is None:
-                self._inherited = used
-            if used - self._inherited > self._limits.memory:
+            self._look()
+            if self.peak > self._limits.memory:
                 raise _TooLarge
+
+    def _look(self) -> None:
+        """See how much memory it uses."""
+        used = family_memory(self.pid)
+        if self._inherited is None:
+            self._inherited = used
+        self.peak = max(self.peak, used - self._inherited)
 
     def _exit_code(self) -> int:
         """Of an interpreter that ended by itself: its guardian follows it at once."""

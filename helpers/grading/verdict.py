@@ -40,6 +40,8 @@ class Verdict:
         refusal: why it could not be graded; empty if it was.
         flags: why a person should look at it.
         seconds: wall time of its execution.
+        memory: bytes that its processes used at the most, beyond what the lab's imports use; None if nobody looked.
+        late_penalty: points that are taken off because it was late.
     """
 
     student: str
@@ -48,6 +50,8 @@ class Verdict:
     refusal: str = ""
     flags: tuple[str, ...] = ()
     seconds: float = 0.0
+    memory: int | None = None
+    late_penalty: float = 0.0
 
     @property
     def total(self) -> float:

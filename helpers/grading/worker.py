@@ -83,7 +83,10 @@ class Worker:
             self._examine(cells, writes)
         os.close(writes)
         reports, broken = self._collect(pid, reads)
-        return {"cells": reports, "broken": broken, "seconds": round(time.perf_counter() - began, 3)}
+        seconds = round(time.perf_counter() - began, 3)
+        memory = next((entry["memory"] for entry in reports if "memory" in entry), None)
+        cells = [entry for entry in reports if "cell" in entry]
+        return {"cells": cells, "broken": broken, "seconds": seconds, "memory": memory}
 
     def _examine(self, cells: list[dict[str, Any]], writes: int) -> NoReturn:
         code = 1
@@ -126,7 +129,7 @@ class Worker:
         reports = [json.loads(line) for line in bytes(said).split(b"\n")[:-1]]
         if broken:
             self._end_interpreter(reports)
-        return [entry for entry in reports if "cell" in entry], broken
+        return reports, broken
 
     def _end_interpreter(self, reports: list[dict[str, Any]]) -> None:
         """After an examiner that broke: its interpreter ends, and the fork server is free for the next."""

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from hostile.case import FULL, MARKER, NOTHING, Case
 from hostile.cases import CASES
+from playwright.sync_api import Browser
 
 from helpers.course.labs import generate, nbgrader_config
 from helpers.course.project import find_labs, put_environment_on_path, skip_slow_grammars
@@ -23,7 +24,7 @@ from helpers.grading.sandbox import Limits
 from helpers.grading.verdict import Verdict
 
 LAB = Path(__file__).parent / "hostile" / "labs"
-SECRET = "SECRET_OF_THE_GRADER"
+SECRET = "SECRET_OF_THE_GRADER", "7bd1-what-nobody-may-read"
 LIMITS = Limits(cell_seconds=5, notebook_seconds=45, memory=900 * 2**20, disk=64 * 2**20, processes=200, output=200_000)
 NEIGHBOURS = {"honest-blank": NOTHING, "honest-solved": FULL, "honest-wrong": FULL | {"test_double": 0.0}}
 MANY_TIMES = pytest.mark.timeout(900)
@@ -83,14 +84,12 @@ def graded(tmp_path_factory, project, listener) -> Iterator[Graded]:
     before = {name: content for name, content in before.items() if "__pycache__" not in name}
     writer = GradebookWriter(course, "target", nbgrader_config(course, course))
     package = pool.read_package(course / "source" / "target", "target", limits=LIMITS)
-    os.environ[SECRET] = SECRET
     submissions = find_submissions(course / "submitted", "target")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SECRET, SECRET)
+        patch.setenv(*SECRET)
         found = batch.grade(writer, package, submissions, pool.Local(2), lambda verdict, taken_over: None)
     writer.close()
     yield Graded(course, {verdict.student: verdict for verdict in found}, before, list(listener[1]))
-    os.environ.pop(SECRET, None)
 
 
 def submit(course: Path, canary: str, port: int) -> None:
@@ -176,8 +175,9 @@ def test_no_process_is_left(graded: Graded):
 
 
 def _of_grading(process: psutil.Process) -> bool:
-    uids = process.info["uids"]
-    return bool(uids) and uids.real >= sandbox.OUTSIDE_UID
+    """Whether a process has one of the user ids that this process gives to the submissions that it grades."""
+    uids, first = process.info["uids"], sandbox.OUTSIDE_UID + os.getpid() * 64 % 900_000
+    return bool(uids) and first <= uids.real < first + 64
 
 
 @MANY_TIMES
@@ -187,7 +187,7 @@ def test_nobody_reads_a_secret_or_a_hidden_test(graded: Graded):
         for page in pages:
             text = page.read_text()
             assert MARKER not in text and "marker_of_the_hidden_test = " not in text, case.name
-            assert SECRET not in text.replace("SECRET_OF_THE_GRADER&#x27;", "").replace("rb&#x27;SECRET", ""), case.name
+            assert SECRET[1] not in text, case.name
             outputs = "".join(part.partition("</pre>")[0] for part in text.split('<div class="output"><pre>')[1:])
             assert "WROTE" not in outputs and "SHADOWED" not in outputs, case.name
             if case.reads:
@@ -198,5 +198,23 @@ def test_nobody_reads_a_secret_or_a_hidden_test(graded: Graded):
 def test_no_page_of_feedback_carries_something_that_acts(graded: Graded):
     for page in (graded.root / "feedback").rglob("*.html"):
         body = page.read_text().partition("<body>")[2].lower()
-        assert "<script" not in body and "<svg" not in body and "<iframe" not in body and "<a " not in body, page
+        assert "<script" not in body and "<svg" not in body and "<iframe" not in body, page
+        assert all(link.startswith('href="#task-') for link in body.split("<a ")[1:]), page
         assert "\x1b" not in body, page
+
+
+@MANY_TIMES
+def test_pages_with_script_run_nothing_in_a_browser(graded: Graded, chromium: Browser):
+    page = chromium.new_page()
+    happened: list[str] = []
+    page.on("dialog", lambda dialog: (happened.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: happened.append(message.text))
+    page.on("request", lambda request: happened.append(request.url))
+    folders = [folder for folder in (graded.root / "feedback").iterdir() if "script" in folder.name]
+    assert len(folders) >= 7
+    for folder in folders:
+        file = folder / "target" / "target.html"
+        page.goto(file.as_uri(), wait_until="networkidle")
+        assert page.title() == f"target: {folder.name}"
+    assert [each for each in happened if not each.startswith(("file:", "data:image/"))] == []
+    page.close()
