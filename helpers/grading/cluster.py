@@ -7,6 +7,7 @@ versions of here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -72,8 +73,10 @@ class Cluster:
             try:
                 yield from self._run(client, batch, jobs)
             finally:
-                if client.status == "running":
-                    client.run(_dismiss, batch.name, on_error="ignore")
+                # A scheduler that ended meanwhile has no one to dismiss, and must not hide why the batch stopped.
+                with contextlib.suppress(OSError):
+                    if client.status == "running":
+                        client.run(_dismiss, batch.name, on_error="ignore")
 
     def _check(self, client: Any) -> None:
         """Whether there are workers, and whether each has what it takes."""
