@@ -50,6 +50,7 @@ from helpers.local_sagemaker import (
     scaling,
     serverless,
     spot,
+    state_changes,
     tags,
     training,
     transform,
@@ -90,6 +91,7 @@ OPERATION_MODULES = (
 )
 # In the order of their starts; they stop in the reverse.
 _WITH_LIFE_CYCLE = (
+    state_changes,
     alarm_watch,
     metrics,
     data_capture,
@@ -119,6 +121,7 @@ class Server:
     region = arns.REGION
     account = arns.ACCOUNT
 
+    state_changes: state_changes.StateChanges
     alarm_watch: alarm_watch.AlarmWatch
     scaling: scaling.Scaling
     jobs: job_runner.JobRunner

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from helpers.local_sagemaker import errors
@@ -32,7 +32,15 @@ CREATE TABLE IF NOT EXISTS alarm_history (
     kind TEXT NOT NULL, summary TEXT NOT NULL, data TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS alarm_history_alarm ON alarm_history (alarm);
+CREATE TABLE IF NOT EXISTS state_changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, time REAL NOT NULL,
+    before TEXT, after TEXT
+);
+CREATE TABLE IF NOT EXISTS state_change_readers (reader TEXT PRIMARY KEY, passed INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+# A resource comes into another state when one of its members with such a name changes.
+STATE_MEMBERS = ("Status", "StateValue")
 
 # AWS words a missing and a repeated name in its own way for each resource.
 _RESOURCES = {
@@ -55,6 +63,9 @@ class Store:
     Times are epoch seconds. Kinds are botocore's words: TrainingJob, ProcessingJob, Model, EndpointConfig, Endpoint.
     A change is on disk when the method returns.
 
+    Attributes:
+        on_change: called when a resource is made, deleted, or comes into another state.
+
     Args:
         path: of the file.
         schema: what makes its tables, for data of another kind.
@@ -63,6 +74,7 @@ class Store:
     def __init__(self, path: Path, schema: str = SCHEMA) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._lock = threading.RLock()
+        self.on_change: Callable[[], None] = lambda: None
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -100,6 +112,7 @@ class Store:
         try:
             with self.transaction() as connection:
                 connection.execute("INSERT INTO resources VALUES (?, ?, ?)", (kind, name, json.dumps(record)))
+                self._note_change(kind, name, None, record)
         except sqlite3.IntegrityError:
             raise _already_exists(kind, name) from None
         return record
@@ -130,11 +143,14 @@ class Store:
             AwsError: there is no such resource.
         """
         with self.transaction() as connection:
-            record = self.require(kind, name) | {"LastModifiedTime": time.time()} | changes
+            before = self.require(kind, name)
+            record = before | {"LastModifiedTime": time.time()} | changes
             record = {key: value for key, value in record.items() if value is not None}
             connection.execute(
                 "UPDATE resources SET record = ? WHERE kind = ? AND name = ?", (json.dumps(record), kind, name)
             )
+            if _state(before) != _state(record):
+                self._note_change(kind, name, before, record)
         return record
 
     def delete(self, kind: str, name: str) -> None:
@@ -144,8 +160,18 @@ class Store:
             AwsError: there is no such resource.
         """
         with self.transaction() as connection:
-            if not connection.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name)).rowcount:
-                raise _missing(kind, name)
+            before = self.require(kind, name)
+            connection.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
+            self._note_change(kind, name, before, None)
+
+    def _note_change(self, kind: str, name: str, before: dict | None, after: dict | None) -> None:
+        """Writes a change down for those who listen, in the transaction that makes it; see `state_changes`."""
+        records = (None if record is None else json.dumps(record) for record in (before, after))
+        self._connection.execute(
+            "INSERT INTO state_changes (kind, name, time, before, after) VALUES (?, ?, ?, ?, ?)",
+            (kind, name, time.time(), *records),
+        )
+        self.on_change()
 
     def list(self, kind: str) -> list[dict]:
         """Copies of all records of a kind, in the order of their names."""
@@ -164,6 +190,10 @@ class Store:
         """Closes the file."""
         with self._lock:
             self._connection.close()
+
+
+def _state(record: dict) -> dict:
+    return {name: value for name, value in record.items() if name.endswith(STATE_MEMBERS)}
 
 
 def _already_exists(kind: str, name: str) -> errors.AwsError:
