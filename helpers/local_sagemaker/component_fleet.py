@@ -18,6 +18,7 @@ from helpers.local_sagemaker import (
     deployment_configs,
     deployments,
     errors,
+    kinds,
     model_data,
     rollback_alarms,
     scalable_targets,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KIND = "InferenceComponent"
+KIND = kinds.register("InferenceComponent", "inference-component")
 PLAN, NEXT_PLAN = "_Plan", "_NextPlan"
 
 
@@ -193,7 +194,6 @@ class ComponentFleet:
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
             scalable_targets.forget(self._server, InferenceComponentName=name)
-            self._server.delete_tags(record["InferenceComponentArn"])
             self._server.store.delete(KIND, name)
 
     def recover(self, name: str) -> None:

@@ -9,6 +9,7 @@ from helpers.local_sagemaker import (
     component_hosts,
     data_capture,
     errors,
+    kinds,
     listing,
     permissions,
     sandbox,
@@ -19,6 +20,7 @@ from helpers.local_sagemaker.operations import operation
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
+KIND = kinds.register("EndpointConfig", "endpoint-config", "endpoint configuration")
 VARIANTS = ("ProductionVariants", "ShadowProductionVariants")
 _REQUIRED_IN_VARIANT = ("ModelName", "InstanceType", "InitialInstanceCount")
 
@@ -62,26 +64,24 @@ def create_endpoint_config(server: Server, request: dict) -> dict:
         record[kind] = [{"InitialVariantWeight": 1.0} | variant for variant in request[kind]]
     tags = record.pop("Tags", [])
     with server.store.transaction():
-        server.store.put("EndpointConfig", name, record)
+        server.store.put(KIND, name, record)
         server.add_tags(config_arn, tags)
     return {"EndpointConfigArn": config_arn}
 
 
 @operation("DescribeEndpointConfig")
 def describe_endpoint_config(server: Server, request: dict) -> dict:
-    return server.store.require("EndpointConfig", request["EndpointConfigName"])
+    return server.store.require(KIND, request["EndpointConfigName"])
 
 
 @operation("DeleteEndpointConfig")
 def delete_endpoint_config(server: Server, request: dict) -> None:
-    with server.store.transaction():
-        server.store.delete("EndpointConfig", request["EndpointConfigName"])
-        server.delete_tags(server.arn("endpoint-config", request["EndpointConfigName"]))
+    server.store.delete(KIND, request["EndpointConfigName"])
 
 
 @operation("ListEndpointConfigs")
 def list_endpoint_configs(server: Server, request: dict) -> dict:
-    page = listing.page(server.store.list("EndpointConfig"), request, "EndpointConfigName")
+    page = listing.page(server.store.list(KIND), request, "EndpointConfigName")
     return listing.response("EndpointConfigs", *page)
 
 

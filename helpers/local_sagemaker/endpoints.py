@@ -11,6 +11,7 @@ from helpers.local_sagemaker import (
     deployments,
     errors,
     inference_components,
+    kinds,
     listing,
     rollback_alarms,
     serverless_configs,
@@ -22,6 +23,8 @@ from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+
+KIND = kinds.register("Endpoint", "endpoint")
 
 
 @operation("CreateEndpoint")
@@ -42,7 +45,7 @@ def create_endpoint(server: Server, request: dict) -> dict:
     if "DeploymentConfig" in request:
         record["LastDeploymentConfig"] = request["DeploymentConfig"]
     with server.store.transaction():
-        server.store.put("Endpoint", name, record)
+        server.store.put(KIND, name, record)
         server.add_tags(endpoint_arn, request.get("Tags", []))
     server.fleet.begin(name, server.fleet.create)
     return {"EndpointArn": endpoint_arn}
@@ -50,12 +53,12 @@ def create_endpoint(server: Server, request: dict) -> dict:
 
 @operation("DescribeEndpoint")
 def describe_endpoint(server: Server, request: dict) -> dict:
-    return inference_components.with_instances(server, server.store.require("Endpoint", request["EndpointName"]))
+    return inference_components.with_instances(server, server.store.require(KIND, request["EndpointName"]))
 
 
 @operation("ListEndpoints")
 def list_endpoints(server: Server, request: dict) -> dict:
-    page = listing.page(server.store.list("Endpoint"), request, "EndpointName", "EndpointStatus")
+    page = listing.page(server.store.list(KIND), request, "EndpointName", "EndpointStatus")
     return listing.response("Endpoints", *page)
 
 
@@ -78,7 +81,7 @@ def update_endpoint(server: Server, request: dict) -> dict:
         deployment_configs.check(deployment_config, deployments.specs(plan))
         rollback_alarms.check(server, deployment_configs.alarms(deployment_config))
         server.store.update(
-            "Endpoint",
+            KIND,
             name,
             EndpointStatus="Updating",
             FailureReason=None,
@@ -114,7 +117,7 @@ def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dic
             for kind in VARIANTS
             if kind in record
         }
-        server.store.update("Endpoint", name, EndpointStatus="Updating", **summaries, **{NEXT_PLAN: plan})
+        server.store.update(KIND, name, EndpointStatus="Updating", **summaries, **{NEXT_PLAN: plan})
     server.fleet.begin(name, server.fleet.rescale)
     return {"EndpointArn": record["EndpointArn"]}
 
@@ -123,21 +126,21 @@ def update_endpoint_weights_and_capacities(server: Server, request: dict) -> dic
 def delete_endpoint(server: Server, request: dict) -> None:
     name = request["EndpointName"]
     with server.store.transaction():
-        record = server.store.require("Endpoint", name)
+        record = server.store.require(KIND, name)
         if record["EndpointStatus"] not in ("InService", "Failed", "OutOfService", "UpdateRollbackFailed"):
             raise _in_progress(record)
         inference_components.require_none(server, record)
-        server.store.update("Endpoint", name, EndpointStatus="Deleting")
+        server.store.update(KIND, name, EndpointStatus="Deleting")
     server.fleet.begin(name, server.fleet.delete)
 
 
 def _require_updatable(server: Server, name: str) -> dict:
-    record = server.store.require("Endpoint", name)
+    record = server.store.require(KIND, name)
     return record if record["EndpointStatus"] == "UpdateRollbackFailed" else _require_in_service(server, name)
 
 
 def _require_in_service(server: Server, name: str) -> dict:
-    record = server.store.require("Endpoint", name)
+    record = server.store.require(KIND, name)
     if record["EndpointStatus"] == "Failed":
         raise errors.validation(
             f'Cannot update endpoint "{record["EndpointArn"]}" because its status is Failed: delete it and '

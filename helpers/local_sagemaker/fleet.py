@@ -179,7 +179,6 @@ class Fleet:
         shutil.rmtree(self._folder / name, ignore_errors=True)
         with self._server.store.transaction():
             scalable_targets.forget(self._server, EndpointName=name)
-            self._server.delete_tags(self._server.arn("endpoint", name))
             self._server.store.delete("Endpoint", name)
 
     def recover(self, name: str) -> None:

@@ -54,7 +54,6 @@ def delete(server: Server, kind: str, name: str) -> None:
         if record[status] in UNFINISHED:
             raise errors.in_use(f"{_words(kind).capitalize()} {name} is in status {record[status]}: stop it first.")
         server.store.delete(kind, name)
-    server.delete_tags(record[f"{kind}Arn"])
 
 
 def fail_unfinished(server: Server, kind: str, fail: Callable[[Server, str, str], None]) -> None:

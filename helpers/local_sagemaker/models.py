@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, listing, permissions, sandbox
+from helpers.local_sagemaker import errors, kinds, listing, permissions, sandbox
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+
+KIND = kinds.register("Model", "model")
 
 
 @operation("CreateModel")
@@ -29,26 +31,24 @@ def create_model(server: Server, request: dict) -> dict:
     record = {"EnableNetworkIsolation": False} | request | {"ModelArn": model_arn}
     tags = record.pop("Tags", [])
     with server.store.transaction():
-        server.store.put("Model", name, record)
+        server.store.put(KIND, name, record)
         server.add_tags(model_arn, tags)
     return {"ModelArn": model_arn}
 
 
 @operation("DescribeModel")
 def describe_model(server: Server, request: dict) -> dict:
-    return server.store.require("Model", request["ModelName"])
+    return server.store.require(KIND, request["ModelName"])
 
 
 @operation("DeleteModel")
 def delete_model(server: Server, request: dict) -> None:
-    with server.store.transaction():
-        server.store.delete("Model", request["ModelName"])
-        server.delete_tags(server.arn("model", request["ModelName"]))
+    server.store.delete(KIND, request["ModelName"])
 
 
 @operation("ListModels")
 def list_models(server: Server, request: dict) -> dict:
-    return listing.response("Models", *listing.page(server.store.list("Model"), request, "ModelName"))
+    return listing.response("Models", *listing.page(server.store.list(KIND), request, "ModelName"))
 
 
 def _check_container(container: dict) -> None:

@@ -13,6 +13,7 @@ from helpers.local_sagemaker import (
     errors,
     images,
     job_records,
+    kinds,
     listing,
     local_paths,
     mirroring,
@@ -27,7 +28,7 @@ from helpers.local_sagemaker.operations import operation
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-KIND = "ProcessingJob"
+KIND = kinds.register("ProcessingJob", "processing-job", taken=kinds.JOB_TAKEN, missing=kinds.JOB_MISSING)
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 _TOLD = (
     *("ProcessingJobName", "ProcessingInputs", "ProcessingOutputConfig", "ProcessingResources", "AppSpecification"),
@@ -43,10 +44,7 @@ def create_processing_job(server: Server, request: dict) -> dict:
     """Checks the request, and starts the job."""
     name = request["ProcessingJobName"]
     if server.store.get(KIND, name):
-        raise errors.in_use(
-            "Processing job names must be unique within an AWS account and region, and a processing job with this name "
-            f"already exists ({server.arn('processing-job', name)})"
-        )
+        raise kinds.of(KIND).already_exists(name)
     permissions.require_role(server, request["RoleArn"])
     _check(request)
     arn = server.arn("processing-job", name)

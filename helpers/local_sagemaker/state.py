@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from helpers.local_sagemaker import errors
-from helpers.local_sagemaker.arns import arn
+from helpers.local_sagemaker import kinds
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resources (
@@ -42,25 +41,12 @@ CREATE TABLE IF NOT EXISTS state_change_readers (reader TEXT PRIMARY KEY, passed
 # A resource comes into another state when one of its members with such a name changes.
 STATE_MEMBERS = ("Status", "StateValue")
 
-# AWS words a missing and a repeated name in its own way for each resource.
-_RESOURCES = {
-    "Model": ("model", "model"),
-    "EndpointConfig": ("endpoint-config", "endpoint configuration"),
-    "Endpoint": ("endpoint", "endpoint"),
-    "InferenceComponent": ("inference-component", "inference component"),
-}
-_JOBS = {
-    "TrainingJob": ("training-job", "training job"),
-    "ProcessingJob": ("processing-job", "processing job"),
-    "TransformJob": ("transform-job", "transform job"),
-}
-
 
 class Store:
     """Resources by kind and name, and their tags; every method may be called from any thread.
 
     A record is the JSON-able body that Describe returns. Keys that begin with `_` are private: kept here, never sent.
-    Times are epoch seconds. Kinds are botocore's words: TrainingJob, ProcessingJob, Model, EndpointConfig, Endpoint.
+    Times are epoch seconds. Kinds are botocore's words, such as TrainingJob: see `kinds`.
     A change is on disk when the method returns.
 
     Attributes:
@@ -114,7 +100,7 @@ class Store:
                 connection.execute("INSERT INTO resources VALUES (?, ?, ?)", (kind, name, json.dumps(record)))
                 self._note_change(kind, name, None, record)
         except sqlite3.IntegrityError:
-            raise _already_exists(kind, name) from None
+            raise kinds.of(kind).already_exists(name) from None
         return record
 
     def get(self, kind: str, name: str) -> dict | None:
@@ -133,7 +119,7 @@ class Store:
         """
         record = self.get(kind, name)
         if record is None:
-            raise _missing(kind, name)
+            raise kinds.of(kind).does_not_exist(name)
         return record
 
     def update(self, kind: str, name: str, **changes: object) -> dict:
@@ -154,7 +140,7 @@ class Store:
         return record
 
     def delete(self, kind: str, name: str) -> None:
-        """Removes a resource.
+        """Removes a resource, and its tags.
 
         Raises:
             AwsError: there is no such resource.
@@ -162,6 +148,7 @@ class Store:
         with self.transaction() as connection:
             before = self.require(kind, name)
             connection.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
+            connection.execute("DELETE FROM tags WHERE arn = ?", (kinds.of(kind).arn(name),))
             self._note_change(kind, name, before, None)
 
     def _note_change(self, kind: str, name: str, before: dict | None, after: dict | None) -> None:
@@ -194,23 +181,3 @@ class Store:
 
 def _state(record: dict) -> dict:
     return {name: value for name, value in record.items() if name.endswith(STATE_MEMBERS)}
-
-
-def _already_exists(kind: str, name: str) -> errors.AwsError:
-    if kind in _JOBS:
-        resource, words = _JOBS[kind]
-        return errors.in_use(
-            f"{words.capitalize()} names must be unique within an AWS account and region, and a {words} with this name"
-            f" already exists ({arn(resource, name)})"
-        )
-    resource, words = _RESOURCES.get(kind, (kind.lower(), kind))
-    return errors.validation(f'Cannot create already existing {words} "{arn(resource, name)}".')
-
-
-def _missing(kind: str, name: str) -> errors.AwsError:
-    if kind == "TrainingJob":
-        return errors.not_found("Requested resource not found.")
-    if kind in _JOBS:
-        return errors.not_found(f"Could not find requested job with name: {name}")
-    resource, words = _RESOURCES.get(kind, (kind.lower(), kind))
-    return errors.not_found(f'Could not find {words} "{arn(resource, name)}".')

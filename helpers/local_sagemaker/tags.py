@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors
-from helpers.local_sagemaker.arns import ACCOUNT, REGION
+from helpers.local_sagemaker import errors, kinds
 from helpers.local_sagemaker.operations import operation
 from helpers.local_sagemaker.state import Store
 
@@ -56,8 +55,10 @@ def add_tags(server: Server, request: dict) -> dict:
 
 @operation("ListTags", stores=True)
 def list_tags(server: Server, request: dict) -> dict:
-    # A page holds at least 50 tags, and a resource at most: there is no second one.
     _require_resource(server, request["ResourceArn"])
+    if "NextToken" in request:
+        # A page holds at least 50 tags, and a resource at most: there is no second one.
+        raise errors.validation("Invalid NextToken.")
     return {"Tags": of(server.store, request["ResourceArn"])}
 
 
@@ -67,20 +68,8 @@ def delete_tags(server: Server, request: dict) -> None:
     delete(server.store, request["ResourceArn"], request["TagKeys"])
 
 
-_KINDS = {
-    "model": "Model",
-    "endpoint-config": "EndpointConfig",
-    "endpoint": "Endpoint",
-    "inference-component": "InferenceComponent",
-    "training-job": "TrainingJob",
-    "processing-job": "ProcessingJob",
-    "transform-job": "TransformJob",
-}
-
-
 def _require_resource(server: Server, arn: str) -> None:
-    prefix, _, resource = arn.partition(f":{ACCOUNT}:")
-    kind, _, name = resource.partition("/")
-    if prefix != f"arn:aws:sagemaker:{REGION}" or kind not in _KINDS:
+    if (found := kinds.parse(arn)) is None:
         raise errors.validation(f"The ARN {arn} is not of a resource that the local SageMaker has.")
-    server.store.require(_KINDS[kind], name)
+    kind, name = found
+    server.store.require(kind.name, name)

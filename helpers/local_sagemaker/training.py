@@ -13,6 +13,7 @@ from helpers.local_sagemaker import (
     images,
     job_metrics,
     job_records,
+    kinds,
     listing,
     permissions,
     sandbox,
@@ -36,7 +37,9 @@ from helpers.local_sagemaker.operations import operation
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-KIND = "TrainingJob"
+KIND = kinds.register(
+    "TrainingJob", "training-job", taken=kinds.JOB_TAKEN, missing=(kinds.VALIDATION, "Requested resource not found.")
+)
 _TOLD = (
     *("TrainingJobName", "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig", "OutputDataConfig"),
     *(
@@ -77,10 +80,7 @@ def create_training_job(server: Server, request: dict) -> dict:
     """Checks the request, and starts the job."""
     name, algorithm = request["TrainingJobName"], request["AlgorithmSpecification"]
     if server.store.get(KIND, name):
-        raise errors.in_use(
-            "Training job names must be unique within an AWS account and region, and a training job with this name "
-            f"already exists ({server.arn('training-job', name)})"
-        )
+        raise kinds.of(KIND).already_exists(name)
     if "TrainingImage" not in algorithm:
         raise errors.validation(
             "The local SageMaker trains with AlgorithmSpecification.TrainingImage, and none is given."

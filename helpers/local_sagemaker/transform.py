@@ -6,14 +6,23 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, job_records, listing, model_data, staging, transform_records, transform_run
+from helpers.local_sagemaker import (
+    errors,
+    job_records,
+    kinds,
+    listing,
+    model_data,
+    staging,
+    transform_records,
+    transform_run,
+)
 from helpers.local_sagemaker.jobs import SERVER_STOPPED, Job, JobError, ServerStoppedError
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-KIND = "TransformJob"
+KIND = kinds.register("TransformJob", "transform-job", taken=kinds.JOB_TAKEN, missing=kinds.JOB_MISSING)
 _TOLD = (
     *("TransformJobName", "ModelName", "MaxConcurrentTransforms", "ModelClientConfig", "MaxPayloadInMB"),
     *("BatchStrategy", "Environment", "TransformInput", "TransformOutput", "TransformResources", "DataProcessing"),

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker import errors, listing
+from helpers.local_sagemaker import endpoint_configs, endpoints, errors, listing, models, processing, training
 from helpers.local_sagemaker.state import Store
 
 
@@ -32,11 +32,11 @@ def test_a_record_is_read_back_as_a_copy(store):
 @pytest.mark.parametrize(
     ("kind", "code", "words"),
     [
-        ("Model", "ValidationException", "Cannot create already existing model"),
-        ("Endpoint", "ValidationException", "Cannot create already existing endpoint "),
-        ("EndpointConfig", "ValidationException", "Cannot create already existing endpoint configuration"),
-        ("TrainingJob", "ResourceInUse", "Training job names must be unique within an AWS account and region"),
-        ("ProcessingJob", "ResourceInUse", "Processing job names must be unique"),
+        (models.KIND, "ValidationException", "Cannot create already existing model"),
+        (endpoints.KIND, "ValidationException", "Cannot create already existing endpoint "),
+        (endpoint_configs.KIND, "ValidationException", "Cannot create already existing endpoint configuration"),
+        (training.KIND, "ResourceInUse", "Training job names must be unique within an AWS account and region"),
+        (processing.KIND, "ResourceInUse", "Processing job names must be unique"),
     ],
 )
 def test_a_taken_name_is_refused_in_aws_words(store, kind, code, words):
