@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from helpers.course.cli import COMMANDS
-from helpers.course.export import as_text, write_csv
 
 
 def test_help_lists_every_command_and_loads_none_of_them() -> None:
@@ -48,9 +47,3 @@ def test_the_local_sagemaker_starts_answers_and_stops(course) -> None:
         course("sagemaker", "stop")
     answer = course("sagemaker", "status")
     assert (answer.returncode, "run `course sagemaker start`" in answer.stderr) == (1, True)
-
-
-def test_the_table_holds_no_formula(tmp_path: Path) -> None:
-    assert as_text("=cmd()") == "'=cmd()"
-    write_csv(tmp_path / "grades.csv", [{"student": "a,b", "lab": "x", "test_f": -1.0, "total": 1.0, "points": 2.0}])
-    assert (tmp_path / "grades.csv").read_text() == 'student,lab,test_f,total,points\n"a,b",x,-1.0,1.0,2.0\n'

@@ -67,7 +67,7 @@ def scores(root: Path) -> dict[str, list[str]]:
     with (root / "grades.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ("test_add_step", "test_area", "why", "total")
-    return {row["student"]: [row[column] for column in columns] for row in rows if "refused" not in row["note"]}
+    return {row["student"]: [row[column] for column in columns] for row in rows if not row["refused"]}
 
 
 def test_each_submission_scores_what_it_deserves(graded) -> None:
