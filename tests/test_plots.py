@@ -31,6 +31,14 @@ def scored():
     return label, {"first": score, "second": np.sqrt(score)}
 
 
+CURVE = pd.DataFrame(
+    {
+        "share": [0.0, 0.1, 1.0], "gain": [0.0, 0.4, 1.0], "kept": [0.0, 0.02, 0.015], "time": [30, 60, 90],
+        "survival": [0.9, 0.8, 0.7], "low": [0.8, 0.7, 0.6], "high": [1.0, 0.9, 0.8],
+    }
+)  # fmt: skip
+
+
 def drawings(label, scores):
     curve = evaluation.BusinessMetrics().cost_curve(label, scores["first"])
     days = fraud.random_scored_days(0, 5, 100)
@@ -46,6 +54,10 @@ def drawings(label, scores):
         ),
         "split_timeline": lambda ax=None: plots.split_timeline(10, 7, 7, 7, pd.Series(3, index=range(40)), ax=ax),
         "feature_importance": lambda ax=None: plots.feature_importance(pd.Series({"a": 0.3, "b": 0.7}), ax=ax),
+        "gain": lambda ax=None: plots.gain({"first": CURVE}, marked_share=0.1, ax=ax),
+        "profit": lambda ax=None: plots.profit({"first": pd.Series([0.0, 5.0, 3.0])}, ax=ax),
+        "survival": lambda ax=None: plots.survival({"team": CURVE, "basic": CURVE[["time", "survival"]]}, ax=ax),
+        "qini": lambda ax=None: plots.qini({"first": CURVE}, ax=ax),
         "latency_ecdf": lambda ax=None: plots.latency_ecdf({"endpoint": [1.0, 2.0, 30.0]}, objective=20, ax=ax),
         "shap_beeswarm": lambda ax=None: plots.shap_beeswarm(features.to_numpy(), features, ax=ax),
     }
@@ -98,6 +110,22 @@ def test_lines_differ_in_more_than_colour_and_none_is_left_out(scored):
 def test_the_most_important_features_are_on_top():
     ax = plots.feature_importance(pd.Series({"a": 0.1, "b": -0.7, "c": 0.2}), top=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["c", "b"]
+
+
+def test_the_gain_in_the_marked_share_and_its_lift_stand_in_the_legend():
+    assert "first, 40% in the top 10%: lift 4.0" in texts(plots.gain({"first": CURVE}, marked_share=0.1))
+
+
+def test_the_most_profitable_number_of_contacts_is_marked():
+    ax = plots.profit({"first": pd.Series([0.0, 5.0, 3.0])})
+    assert ax.lines[1].get_xydata().tolist() == [[1, 5]]
+    assert "first, most 5 at 1" in texts(ax)
+
+
+def test_survival_begins_at_one_and_has_a_band_where_one_is_given():
+    ax = plots.survival({"team": CURVE, "basic": CURVE[["time", "survival"]]})
+    assert ax.lines[0].get_xydata()[0].tolist() == [0, 1]
+    assert len(ax.collections) == 1
 
 
 def test_a_beeswarm_needs_one_value_per_feature_and_row():

@@ -1,0 +1,33 @@
+"""The course's figures: one function per figure, each takes data and returns the Axes it drew on.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; every line also differs in style. Backgrounds are
+opaque and light, so that a figure stays legible on a dark page.
+"""
+
+from helpers.plots.explanations import feature_importance, shap_beeswarm
+from helpers.plots.periods import daily_card_precision, split_timeline
+from helpers.plots.retention import gain, profit, qini, survival
+from helpers.plots.scores import confusion_matrix, cost_curve, precision_recall, reliability, roc
+from helpers.plots.serving import latency_ecdf
+from helpers.plots.style import BACKGROUND, COLOURS, REFERENCE, use_style
+
+__all__ = [
+    "BACKGROUND",
+    "COLOURS",
+    "REFERENCE",
+    "confusion_matrix",
+    "cost_curve",
+    "daily_card_precision",
+    "feature_importance",
+    "gain",
+    "latency_ecdf",
+    "precision_recall",
+    "profit",
+    "qini",
+    "reliability",
+    "roc",
+    "shap_beeswarm",
+    "split_timeline",
+    "survival",
+    "use_style",
+]
