@@ -33,7 +33,7 @@ class WhatRuns(SphinxDirective):
         """Write the table as Markdown; it is made anew when the local SageMaker's code has changed."""
         if self.arguments[0] not in TABLES:
             raise self.error(f"what-runs: {self.arguments[0]!r} is none of {', '.join(TABLES)}")
-        for path in Path(catalogue.__file__).parent.glob("*.py"):
+        for path in Path(catalogue.__file__).parent.rglob("*.py"):
             self.env.note_dependency(str(path))
         return parsed(self, TABLES[self.arguments[0]]())
 

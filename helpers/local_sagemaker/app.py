@@ -59,6 +59,7 @@ from helpers.local_sagemaker import (
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
+from helpers.local_sagemaker.registry import package_groups, packages
 from helpers.local_sagemaker.state import Store
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ OPERATION_MODULES = (
     inference_components,
     invoke,
     models,
+    package_groups,
+    packages,
     processing,
     response_stream,
     tags,

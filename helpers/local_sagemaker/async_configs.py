@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, staging
+from helpers.local_sagemaker import errors, model_data, staging
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -28,9 +28,8 @@ def check(server: Server, request: dict) -> None:
         raise _not_supported("Serverless variants")
     if "ModelName" not in variants[0]:
         raise _not_supported("Inference components")
-    model = server.store.get("Model", variants[0]["ModelName"]) or {}
-    containers = [model.get("PrimaryContainer", {}), *model.get("Containers", [])]
-    if any(container.get("Mode") == "MultiModel" for container in containers):
+    model = server.store.require("Model", variants[0]["ModelName"])
+    if any(container.get("Mode") == "MultiModel" for container in model_data.containers_of(model)):
         raise _not_supported("Multi-model endpoints")
     if model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
         raise _not_supported("Containers that are invoked directly")

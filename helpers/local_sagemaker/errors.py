@@ -60,6 +60,11 @@ def in_use(message: str) -> AwsError:
     return AwsError("ResourceInUse", message)
 
 
+def conflict(message: str) -> AwsError:
+    """The resource is there already, or is one that others depend on."""
+    return AwsError("ConflictException", message)
+
+
 def limit_exceeded(message: str) -> AwsError:
     """A quota of the account is used up."""
     return AwsError("ResourceLimitExceeded", message)

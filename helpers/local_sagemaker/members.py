@@ -19,7 +19,6 @@ _S3_MODEL = ("ETag", "HubAccessConfig", "ManifestEtag", "ManifestS3Uri")
 _CONTAINER = (
     *(f"AdditionalModelDataSources.S3DataSource.{name}" for name in _S3_MODEL),
     "ContainerMetricsConfig",
-    "InferenceSpecificationName",
     *(f"ModelDataSource.S3DataSource.{name}" for name in _S3_MODEL),
 )
 _COMPONENT = (
@@ -29,6 +28,14 @@ _COMPONENT = (
     "Specification.InstanceType",
     "Specification.SchedulingConfig.AvailabilityZoneBalance",
     "Specifications",
+)
+
+_PACKAGED = (
+    "AdditionalS3DataSource",
+    "BaseModel",
+    "IsCheckpoint",
+    *(f"AdditionalModelDataSources.S3DataSource.{name}" for name in _S3_MODEL),
+    *(f"ModelDataSource.S3DataSource.{name}" for name in _S3_MODEL),
 )
 
 # By operation: the way to each member, through lists and structures alike.
@@ -45,6 +52,15 @@ REFUSED: dict[str, tuple[str, ...]] = {
         *(f"Containers.{name}" for name in _CONTAINER),
         *(f"PrimaryContainer.{name}" for name in _CONTAINER),
     ),
+    "CreateModelPackage": (
+        "CertifyForMarketplace",
+        "ManagedStorageType",
+        "SourceAlgorithmSpecification",
+        "ValidationSpecification",
+        *(f"AdditionalInferenceSpecifications.Containers.{name}" for name in _PACKAGED),
+        *(f"InferenceSpecification.Containers.{name}" for name in _PACKAGED),
+    ),
+    "CreateModelPackageGroup": ("ManagedConfiguration",),
     "CreateProcessingJob": (
         "ProcessingInputs.DatasetDefinition",
         "ProcessingOutputConfig.Outputs.FeatureStoreOutput",
@@ -67,6 +83,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     "CreateTransformJob": ("DataCaptureConfig",),
     "UpdateInferenceComponent": _COMPONENT,
+    "UpdateModelPackage": (
+        *(f"AdditionalInferenceSpecificationsToAdd.Containers.{name}" for name in _PACKAGED),
+        *(f"InferenceSpecification.Containers.{name}" for name in _PACKAGED),
+    ),
     "UpdateTrainingJob": ("ProfilerConfig", "ProfilerRuleConfigurations", "RemoteDebugConfig"),
 }
 
@@ -76,19 +96,38 @@ KEPT: dict[str, str] = {
     "DataCacheConfig": "The files of a component are kept on this machine in any case.",
     "DebugHookConfig": "Older SDKs send it by default. No tensors are saved by it.",
     "DebugRuleConfigurations": "Older SDKs send one by default. Its status tells that the rule is not evaluated.",
+    "Description": "It tells people what something is.",
+    "Domain": "It tells people what a model package is for.",
+    "DriftCheckBaselines": "Whoever looks for drift reads them from the model package.",
     "EnableInterContainerTrafficEncryption": "Instances talk to each other within this machine.",
     "EnableSageMakerMetricsTimeSeries": "Metrics are in CloudWatch with their times in any case.",
     "ExperimentConfig": "No trial component is made of a job.",
+    "Framework": "It describes a model package's container, which is chosen by its image.",
+    "FrameworkVersion": "As for Framework.",
     "ImageConfig": "No image is pulled.",
+    "ImageDigest": "No image is pulled.",
     "InferenceAmiVersion": "Instances are processes of this machine, under its own system.",
     "InfraCheckConfig": "There is no other hardware to check.",
     "KmsKeyId": "Nothing is encrypted.",
     "MaxPendingTimeInSeconds": "No job waits for capacity.",
+    "MetadataProperties": "They tell people where a resource comes from.",
     "ModelAccessConfig": "Licences are accepted where the data comes from.",
+    "ModelInput": "Only a compiler or a recommender of instances would read it.",
+    "ModelLifeCycle": "Whoever takes a model package from stage to stage sets and reads it.",
+    "ModelMetrics": "Whoever approves a model package reads them.",
+    "ModelPackageDescription": "It tells people what something is.",
+    "ModelPackageGroupDescription": "As for ModelPackageDescription.",
+    "NearestModelName": "As for ModelInput.",
+    "ProductId": "It names a listing of AWS Marketplace.",
     "ProfilerConfig": "Older SDKs send it by default. Nothing is profiled.",
     "ProfilerRuleConfigurations": "As for DebugRuleConfigurations.",
+    "SamplePayloadUrl": "As for ModelInput.",
     "SelectedInstanceCount": "AWS tells it of a job with InstancePreferences, which are refused.",
     "SelectedInstanceType": "As for SelectedInstanceCount.",
+    "SecurityConfig": "Nothing is encrypted.",
+    "SupportedContentTypes": "They tell people what a model package takes.",
+    "SupportedResponseMIMETypes": "As for SupportedContentTypes.",
+    "Task": "As for Domain.",
     "TrainingImageConfig": "No image is pulled.",
     "TransformAmiVersion": "As for InferenceAmiVersion.",
     "VolumeKmsKeyId": "Nothing is encrypted.",

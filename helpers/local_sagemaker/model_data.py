@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from helpers.local_sagemaker import (
     containers,
     containment,
-    errors,
     images,
     overlays,
     own_containers,
@@ -41,30 +40,29 @@ def served_model(server: Server, model_name: str) -> dict:
     Each container has a Name: what errors, logs and metrics call it.
 
     Raises:
-        AwsError: the model is missing, or is of a kind that the local SageMaker does not serve.
+        AwsError: the model is missing.
     """
     model = server.store.require("Model", model_name)
-    containers = model.get("Containers") or [model["PrimaryContainer"]]
-    for container in containers:
-        _require_served(container, model["ModelArn"])
+    containers = containers_of(model)
     return {
-        "Containers": [container | {"Name": name} for container, name in zip(containers, names(model), strict=True)],
+        "Containers": [
+            container | {"Name": name} for container, name in zip(containers, names(containers), strict=True)
+        ],
         "Mode": model.get("InferenceExecutionConfig", {}).get("Mode", "Serial"),
         "NetworkIsolation": model["EnableNetworkIsolation"],
     }
 
 
-def names(model: dict) -> list[str]:
-    """What the containers of a CreateModel request are called in errors, logs and metrics."""
-    containers = model.get("Containers", [])
+def containers_of(model: dict) -> list[dict]:
+    """The containers of a model's record, with those that a model package stands for in its place."""
+    return model.get("_Containers") or model.get("Containers") or [model["PrimaryContainer"]]
+
+
+def names(containers: list[dict]) -> list[str]:
+    """What the containers of a model are called in errors, logs and metrics."""
     if len(containers) < 2:
         return [PRIMARY]
     return [container.get("ContainerHostname", f"container-{n}") for n, container in enumerate(containers, 1)]
-
-
-def _require_served(container: dict, model_arn: str) -> None:
-    if "ModelPackageName" in container:
-        raise errors.validation(f"ModelPackageName of {model_arn} is not available in the local SageMaker.")
 
 
 def stage(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, kinds, listing, permissions, sandbox
 from helpers.local_sagemaker.operations import operation
+from helpers.local_sagemaker.registry import packaged_models
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -22,13 +23,16 @@ def create_model(server: Server, request: dict) -> dict:
         raise errors.validation("Containers must have at least one container.")
     for container in containers:
         _check_container(container)
-    _check_together(containers, request.get("InferenceExecutionConfig", {}).get("Mode", "Serial"))
+    unpacked = packaged_models.unpacked(server, containers)
+    _check_together(unpacked, request.get("InferenceExecutionConfig", {}).get("Mode", "Serial"))
     sandbox.require_isolation(request.get("EnableNetworkIsolation", False))
     if "ExecutionRoleArn" in request:
         permissions.require_role(server, request["ExecutionRoleArn"])
     name = request["ModelName"]
     model_arn = server.arn("model", name)
     record = {"EnableNetworkIsolation": False} | request | {"ModelArn": model_arn}
+    if unpacked != containers:
+        record["_Containers"] = unpacked
     tags = record.pop("Tags", [])
     with server.store.transaction():
         server.store.put(KIND, name, record)

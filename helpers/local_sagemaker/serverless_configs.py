@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors
+from helpers.local_sagemaker import errors, model_data
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -65,7 +65,7 @@ def check_model(model: dict) -> None:
     Raises:
         AwsError: `ValidationException`; it needs what serverless endpoints do not have.
     """
-    containers = model.get("Containers") or [model["PrimaryContainer"]]
+    containers = model_data.containers_of(model)
     excluded = ["VpcConfig"] * ("VpcConfig" in model)
     excluded += ["EnableNetworkIsolation"] * bool(model.get("EnableNetworkIsolation"))
     excluded += ["an inference pipeline"] * (len(containers) > 1)

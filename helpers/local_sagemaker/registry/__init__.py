@@ -1,0 +1,1 @@
+"""The model registry: package groups, their versions, and model cards."""
