@@ -56,6 +56,14 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
+from helpers.local_sagemaker.lineage import (
+    actions,
+    artifacts,
+    associations,
+    contexts,
+    lineage_groups,
+    query_lineage,
+)
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
@@ -77,15 +85,21 @@ LARGEST_BODY = min(5 * 1024**3, psutil.virtual_memory().total // 16)
 
 # Importing them registers their operations.
 OPERATION_MODULES = (
+    actions,
+    artifacts,
+    associations,
     async_invoke,
+    contexts,
     endpoint_configs,
     endpoints,
     inference_components,
     invoke,
+    lineage_groups,
     models,
     package_groups,
     packages,
     processing,
+    query_lineage,
     response_stream,
     tags,
     training,

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from helpers.local_sagemaker import errors
 
 MAX_RESULTS = 100
+# Some operations call the filters of the creation time CreatedAfter and CreatedBefore.
+_TIME_FILTERS = (("CreationTime",) * 2, ("CreationTime", "Created"), ("LastModifiedTime",) * 2)
 
 
 def page(
@@ -20,9 +22,9 @@ def page(
 ) -> tuple[list[dict], str | None]:
     """One page of a List operation, and the token of the next (None after the last).
 
-    Honours the members of the request that it has: NameContains, StatusEquals, CreationTimeAfter and -Before,
-    LastModifiedTimeAfter and -Before, SortBy (Name, CreationTime, LastModifiedTime, Status), SortOrder, MaxResults,
-    NextToken. The pages stay right when resources come and go between two calls.
+    Honours the members of the request that it has: NameContains, StatusEquals, CreationTimeAfter and -Before (or
+    CreatedAfter and -Before), LastModifiedTimeAfter and -Before, SortBy (Name, CreationTime, LastModifiedTime, Status),
+    SortOrder, MaxResults, NextToken. The pages stay right when resources come and go between two calls.
 
     Args:
         records: whole records; the members that the summary shape lacks are dropped when the response is written.
@@ -44,11 +46,11 @@ def page(
     found = [record for record in records if _matches(record, request, name_field, status_field)]
     found.sort(key=position, reverse=order == "Descending")
     if "NextToken" in request:
-        last = _decode(request["NextToken"], [sort_by, order])
+        last = decode_token(request["NextToken"], [sort_by, order])
         is_later = operator.lt if order == "Descending" else operator.gt
         found = [record for record in found if is_later(position(record), last)]
     size = int(request.get("MaxResults") or MAX_RESULTS)
-    token = _encode([sort_by, order], position(found[size - 1])) if len(found) > size else None
+    token = encode_token([sort_by, order], position(found[size - 1])) if len(found) > size else None
     return found[:size], token
 
 
@@ -62,18 +64,24 @@ def _matches(record: dict, request: dict, name_field: str, status_field: str | N
         return False
     if status_field and request.get("StatusEquals", record.get(status_field)) != record.get(status_field):
         return False
-    for time_field in ("CreationTime", "LastModifiedTime"):
+    for time_field, prefix in _TIME_FILTERS:
         time = record.get(time_field, 0)
-        if not request.get(f"{time_field}After", time - 1) < time < request.get(f"{time_field}Before", time + 1):
+        if not request.get(f"{prefix}After", time - 1) < time < request.get(f"{prefix}Before", time + 1):
             return False
     return True
 
 
-def _encode(listing: list, last: list) -> str:
+def encode_token(listing: list, last: list) -> str:
+    """A NextToken: what is listed in which order, and the position after which the next page begins."""
     return base64.urlsafe_b64encode(json.dumps([listing, last]).encode()).decode()
 
 
-def _decode(token: str, listing: list) -> list:
+def decode_token(token: str, listing: list) -> list:
+    """The position in a NextToken.
+
+    Raises:
+        AwsError: it is no token, or one of another listing.
+    """
     try:
         token_listing, last = json.loads(base64.urlsafe_b64decode(token))
     except (binascii.Error, ValueError):

@@ -125,6 +125,7 @@ KEPT: dict[str, str] = {
     "SelectedInstanceCount": "AWS tells it of a job with InstancePreferences, which are refused.",
     "SelectedInstanceType": "As for SelectedInstanceCount.",
     "SecurityConfig": "Nothing is encrypted.",
+    "SourceId": "As for MetadataProperties.",
     "SupportedContentTypes": "They tell people what a model package takes.",
     "SupportedResponseMIMETypes": "As for SupportedContentTypes.",
     "Task": "As for Domain.",

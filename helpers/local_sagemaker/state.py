@@ -31,6 +31,14 @@ CREATE TABLE IF NOT EXISTS alarm_history (
     kind TEXT NOT NULL, summary TEXT NOT NULL, data TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS alarm_history_alarm ON alarm_history (alarm);
+CREATE TABLE IF NOT EXISTS sources (
+    uri TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (uri, kind, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS associations (
+    source TEXT NOT NULL, destination TEXT NOT NULL, type TEXT NOT NULL, source_type TEXT NOT NULL,
+    destination_type TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (source, destination)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS associations_destination ON associations (destination, source);
 CREATE TABLE IF NOT EXISTS state_changes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, time REAL NOT NULL,
     before TEXT, after TEXT
