@@ -67,6 +67,7 @@ from helpers.local_sagemaker.lineage import (
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
+from helpers.local_sagemaker.pipelines import engine, executions, pipelines
 from helpers.local_sagemaker.registry import package_groups, packages
 from helpers.local_sagemaker.state import Store
 
@@ -92,12 +93,14 @@ OPERATION_MODULES = (
     contexts,
     endpoint_configs,
     endpoints,
+    executions,
     inference_components,
     invoke,
     lineage_groups,
     models,
     package_groups,
     packages,
+    pipelines,
     processing,
     query_lineage,
     response_stream,
@@ -121,6 +124,7 @@ _WITH_LIFE_CYCLE = (
     instance_metrics,
     async_metrics,
     scaling,
+    engine,
 )
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -151,6 +155,7 @@ class Server:
     memory_watch: memory_limits.MemoryWatch
     scale_down: serverless.ScaleDown
     components: component_fleet.ComponentFleet
+    pipelines: engine.Engine
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

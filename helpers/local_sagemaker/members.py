@@ -82,6 +82,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "SessionChainingConfig",
     ),
     "CreateTransformJob": ("DataCaptureConfig",),
+    "StartPipelineExecution": ("MlflowExperimentName",),
     "UpdateInferenceComponent": _COMPONENT,
     "UpdateModelPackage": (
         *(f"AdditionalInferenceSpecificationsToAdd.Containers.{name}" for name in _PACKAGED),

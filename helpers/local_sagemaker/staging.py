@@ -146,14 +146,15 @@ def download_file(server: Server, location: Location, path: Path) -> Path:
     return path
 
 
-def read(server: Server, location: Location) -> bytes:
-    """The content of an object.
+def read(server: Server, location: Location, version: str | None = None) -> bytes:
+    """The content of an object, or of one of its versions.
 
     Raises:
         StagingError: the bucket or the object is missing.
     """
+    which = {"Bucket": location.bucket, "Key": location.key} | ({"VersionId": version} if version else {})
     try:
-        return server.client("s3").get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+        return server.client("s3").get_object(**which)["Body"].read()
     except ClientError as error:
         raise StagingError(_worded(error, location)) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -168,11 +169,12 @@ class Store:
         )
         self.on_change()
 
-    def list(self, kind: str) -> list[dict]:
-        """Copies of all records of a kind, in the order of their names."""
+    def list(self, kind: str, prefix: str = "") -> list[dict]:
+        """Copies of all records of a kind whose names begin with a prefix, in the order of their names."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT record FROM resources WHERE kind = ? ORDER BY name", (kind,)
+                "SELECT record FROM resources WHERE kind = ? AND name >= ? AND name < ? ORDER BY name",
+                (kind, prefix, prefix + chr(sys.maxunicode)),
             ).fetchall()
         return [json.loads(record) for (record,) in rows]
 

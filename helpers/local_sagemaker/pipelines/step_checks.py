@@ -1,0 +1,150 @@
+"""What a step of each type may hold: refused when a pipeline is made, with the place of what is wrong."""
+
+from __future__ import annotations
+
+from helpers.local_sagemaker import model
+from helpers.local_sagemaker.pipelines import caching, conditions, retries
+from helpers.local_sagemaker.pipelines.expressions import ExpressionError, is_expression
+from helpers.local_sagemaker.pipelines.resources import RESOURCES
+
+_COMMON = {"Name", "Type", "Arguments", "DependsOn", "DisplayName", "Description", "CacheConfig", "RetryPolicies"}
+# By type: what a step has beside its arguments, and whether its results may be cached.
+_OTHERS: dict[str, tuple[set[str], bool]] = {
+    "Condition": (set(), False),
+    "Fail": (set(), False),
+    "Lambda": ({"FunctionArn", "OutputParameters"}, True),
+    "Callback": ({"SqsQueueUrl", "OutputParameters"}, True),
+}
+TYPES = (*RESOURCES, *_OTHERS)
+_OUTPUT_TYPES = ("String", "Integer", "Boolean", "Float")
+
+
+def type_of(body: dict) -> str:
+    """The type of a step.
+
+    Raises:
+        ExpressionError: the local SageMaker has no steps of the type.
+    """
+    kind = body.get("Type")
+    if kind not in TYPES:
+        raise ExpressionError(
+            f"Step {body['Name']!r} is of type {kind!r}, which is not available in the local SageMaker; available are "
+            f"{', '.join(TYPES)}"
+        )
+    return kind
+
+
+def check(kind: str, body: dict, where: str) -> None:
+    """Refuses a malformed step.
+
+    Raises:
+        ExpressionError: says where.
+    """
+    members, has_cache = _OTHERS.get(kind, ({"PropertyFiles"}, bool(kind in RESOURCES and RESOURCES[kind].cached)))
+    if unknown := body.keys() - _COMMON - members:
+        raise ExpressionError(f"{where}: a {kind} step has no {', '.join(sorted(unknown))}")
+    if not isinstance(body.get("Arguments", {}), dict):
+        raise ExpressionError(f"{where}.Arguments: a structure is needed")
+    if cache := body.get("CacheConfig"):
+        if not has_cache:
+            raise ExpressionError(f"{where}.CacheConfig: the results of {kind} steps are not cached")
+        caching.check(cache, f"{where}.CacheConfig")
+    if policies := body.get("RetryPolicies"):
+        if kind not in RESOURCES or not RESOURCES[kind].retried:
+            raise ExpressionError(f"{where}.RetryPolicies: {kind} steps have none")
+        retries.check(policies, f"{where}.RetryPolicies")
+    _check_arguments(kind, body, where)
+
+
+def _check_arguments(kind: str, body: dict, where: str) -> None:
+    arguments = body.get("Arguments", {})
+    if kind in RESOURCES:
+        resource = RESOURCES[kind]
+        shape = model.service()["operations"][f"Create{resource.stem}"]["input"]["shape"]
+        _check_shape(shape, {resource.name: "name"} | arguments, f"{where}.Arguments")
+    elif kind == "Condition":
+        if unknown := arguments.keys() - {"Conditions", "IfSteps", "ElseSteps"}:
+            raise ExpressionError(f"{where}.Arguments: a Condition step has no {', '.join(sorted(unknown))}")
+        conditions.check(arguments.get("Conditions"), f"{where}.Arguments.Conditions")
+    elif kind == "Fail":
+        if arguments.keys() != {"ErrorMessage"}:
+            raise ExpressionError(f"{where}.Arguments: a Fail step has an ErrorMessage and nothing else")
+    else:
+        (needed,) = _OTHERS[kind][0] - {"OutputParameters"}
+        if needed not in body:
+            raise ExpressionError(f"{where}: {needed} is missing")
+        _check_outputs(body.get("OutputParameters") or [], f"{where}.OutputParameters")
+
+
+def _check_outputs(outputs: object, where: str) -> None:
+    if not isinstance(outputs, list):
+        raise ExpressionError(f"{where}: a list is needed")
+    for index, output in enumerate(outputs):
+        if not isinstance(output, dict) or output.keys() != {"OutputName", "OutputType"}:
+            raise ExpressionError(f"{where}[{index}]: an output has OutputName and OutputType, got {output!r}")
+        if output["OutputType"] not in _OUTPUT_TYPES:
+            raise ExpressionError(f"{where}[{index}]: OutputType must be one of {', '.join(_OUTPUT_TYPES)}")
+
+
+def _check_shape(shape_name: str, value: object, where: str) -> None:
+    """Refuses members that a request does not know, or lacks; what an expression stands for is known later."""
+    if is_expression(value):
+        return
+    shape = model.service()["shapes"][shape_name]
+    kind = shape["type"]
+    if kind in ("structure", "map") and not isinstance(value, dict):
+        raise ExpressionError(f"{where}: a {kind} is needed, got {value!r}")
+    if kind == "list" and not isinstance(value, list):
+        raise ExpressionError(f"{where}: a list is needed, got {value!r}")
+    if kind == "structure":
+        _check_members(shape, value, where)
+    elif kind == "list":
+        for index, item in enumerate(value):
+            _check_shape(shape["member"]["shape"], item, f"{where}[{index}]")
+    elif kind == "map":
+        for key, item in value.items():
+            _check_shape(shape["value"]["shape"], item, f"{where}.{key}")
+
+
+def _check_members(shape: dict, value: dict, where: str) -> None:
+    if unknown := value.keys() - shape["members"].keys():
+        raise ExpressionError(f"{where}: {', '.join(sorted(unknown))} is not known")
+    if missing := [name for name in shape.get("required", ()) if value.get(name) is None]:
+        raise ExpressionError(f"{where}: {', '.join(missing)} is missing")
+    for name, item in value.items():
+        if item is not None:
+            _check_shape(shape["members"][name]["shape"], item, f"{where}.{name}")
+
+
+def check_path(kind: str, body: dict, path: tuple[str | int, ...], where: str) -> None:
+    """Refuses a reference to what no step of this kind has.
+
+    Raises:
+        ExpressionError: says where.
+    """
+    if kind in RESOURCES:
+        if path[0] != "PropertyFiles" or kind != "Processing":
+            _check_described(kind, path, where)
+        return
+    known = {"Condition": ("Outcome",), "Fail": ()}.get(kind, ("OutputParameters",))
+    outputs = [output["OutputName"] for output in body.get("OutputParameters") or []]
+    if path[0] not in known or (path[0] == "OutputParameters" and (len(path) != 2 or path[1] not in outputs)):
+        raise ExpressionError(f"{where}: step {body['Name']} has no such property")
+
+
+def _check_described(kind: str, path: tuple[str | int, ...], where: str) -> None:
+    """Follows a path along the shape of the Describe response."""
+    shapes, stem = model.service()["shapes"], RESOURCES[kind].stem
+    operation = f"Describe{stem}"
+    if kind == "Tuning" and path[0] == "TrainingJobSummaries":
+        operation = f"ListTrainingJobsFor{stem}"
+    shape = shapes[model.service()["operations"][operation]["output"]["shape"]]
+    for part in path:
+        following = {
+            "structure": lambda shape=shape, part=part: shape["members"].get(part),
+            "list": lambda shape=shape: shape["member"],
+            "map": lambda shape=shape: shape["value"],
+        }.get(shape["type"], lambda: None)()
+        if following is None:
+            raise ExpressionError(f"{where}: a {kind} step has no property {part!r} there")
+        shape = shapes[following["shape"]]

@@ -1,0 +1,335 @@
+"""What a pipeline's definition may hold: everything else is refused with its place, when the pipeline is made."""
+
+import json
+
+import pipelined
+import pytest
+from botocore.exceptions import ClientError
+from pipelined import condition, equals, fail, get, join, processing, training
+
+from helpers.local_sagemaker.errors import AwsError
+from helpers.local_sagemaker.pipelines import caching, conditions, definition, expressions, parameters
+from helpers.local_sagemaker.pipelines.expressions import ExpressionError
+
+OK = processing("A", "true")
+
+
+def refusal(*steps, **members):
+    """The message with which a definition is refused."""
+    with pytest.raises(AwsError) as refused:
+        definition.parse(pipelined.definition(*steps, **members))
+    assert refused.value.code == "ValidationException"
+    return refused.value.message.removeprefix("Unable to parse pipeline definition. ")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["EMR", "EMRServerless", "AutoML", "NotebookJob", "ForEach", "Cleanup", "Lineage", "Job", "Nothing"],
+)
+def test_a_step_of_a_type_that_is_not_here_is_refused_by_name(kind):
+    message = refusal(OK, {"Name": "Odd", "Type": kind, "Arguments": {}})
+    assert message.startswith(f"Step 'Odd' is of type {kind!r}, which is not available in the local SageMaker")
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([], "Steps: a list of steps is needed"),
+        ([OK, OK], "Steps: the name 'A' is used twice; step names must be unique"),
+        ([{"Name": "a b", "Type": "Fail"}], "Steps[0]: 'a b' is no name of a step"),
+        ([OK | {"DependsOn": ["B"]}], "Steps.A.DependsOn: there is no step 'B'"),
+        (
+            [OK | {"DependsOn": ["B"]}, processing("B", "true", DependsOn=["A"])],
+            "Steps: A -> B -> A wait for each other",
+        ),
+        (
+            [processing("A", "true", environment={"X": get("Steps.A.ProcessingJobName")})],
+            "Steps: A -> A wait for each other",
+        ),
+        ([OK | {"Retries": 3}], "Steps.A: a Processing step has no Retries"),
+        (
+            [processing("A", "true", environment={"X": get("Parameters.Y")})],
+            "Steps.A.Arguments.Environment.X: there is no parameter 'Y'",
+        ),
+        (
+            [processing("A", "true", environment={"X": get("Steps.B.ExitMessage")})],
+            "Steps.A.Arguments.Environment.X: there is no step 'B'",
+        ),
+        (
+            [OK, processing("B", "true", environment={"X": get("Steps.A.Nonsense.Name")})],
+            "Steps.B.Arguments.Environment.X: 'Steps.A.Nonsense.Name': a Processing step has no property 'Nonsense' "
+            "there",
+        ),
+        (
+            [processing("A", "true", environment={"X": get("Execution.Moon")})],
+            "Steps.A.Arguments.Environment.X: there is no execution variable 'Moon'",
+        ),
+        (
+            [processing("A", "true", environment={"X": get("Moon.Phase")})],
+            "Steps.A.Arguments.Environment.X: 'Moon.Phase' begins with none of Parameters., Execution., Steps., "
+            "PipelineExperimentConfig.",
+        ),
+        (
+            [processing("A", "true", environment={"X": {"Std:Split": {}}})],
+            "Steps.A.Arguments.Environment.X: the function Std:Split is not known; known are Std:Join and Std:JsonGet",
+        ),
+        (
+            [processing("A", "true", environment={"X": {"Std:Join": {"Values": "ab"}}})],
+            "Steps.A.Arguments.Environment.X: Std:Join needs a list of Values and a text On, got {'Values': 'ab'}",
+        ),
+        (
+            [OK | {"Arguments": OK["Arguments"] | {"Colour": "red"}}],
+            "Steps.A.Arguments: Colour is not known",
+        ),
+        (
+            [{"Name": "A", "Type": "Processing", "Arguments": {"RoleArn": pipelined.ROLE}}],
+            "Steps.A.Arguments: ProcessingResources, AppSpecification is missing",
+        ),
+        (
+            [condition("C", [{"Type": "Near"}], [], [])],
+            "Steps.C.Arguments.Conditions[0]: the condition 'Near' is not known; known are Equals, GreaterThan, "
+            "GreaterThanOrEqualTo, LessThan, LessThanOrEqualTo, In, Not, Or",
+        ),
+        (
+            [condition("C", [{"Type": "Not", "Condition": {"Type": "Equals", "LeftValue": 1}}], [], [])],
+            "Steps.C.Arguments.Conditions[0].Condition: Equals takes LeftValue and RightValue",
+        ),
+        (
+            [fail("F", "x", CacheConfig={"Enabled": True})],
+            "Steps.F.CacheConfig: the results of Fail steps are not cached",
+        ),
+        (
+            [OK | {"CacheConfig": {"Enabled": True, "ExpireAfter": "soon"}}],
+            "Steps.A.CacheConfig.ExpireAfter: 'soon' is no duration of ISO 8601 such as P30D or PT1H",
+        ),
+        (
+            [OK | {"RetryPolicies": [{"ExceptionType": ["Step.MOOD"], "MaxAttempts": 2}]}],
+            "Steps.A.RetryPolicies[0].ExceptionType: some of Step.SERVICE_FAULT, Step.THROTTLING, "
+            "SageMaker.JOB_INTERNAL_ERROR, SageMaker.CAPACITY_ERROR, SageMaker.RESOURCE_LIMIT are needed, got "
+            "['Step.MOOD']",
+        ),
+        (
+            [OK | {"DependsOn": [{"Step": "A", "Trigger": "Sometimes"}]}],
+            "Steps.A.DependsOn[0]: {'Step': 'A', 'Trigger': 'Sometimes'} is no step, and no Step with a Trigger of "
+            "Completed, Failed, Stopped, Any",
+        ),
+        (
+            [condition("C", [equals(1, 1)], [OK], [OK])],
+            "Steps: the name 'A' is used twice; step names must be unique",
+        ),
+        (
+            [OK | {"PropertyFiles": [{"PropertyFileName": "p", "OutputName": "o", "FilePath": "f"}]}],
+            "Steps.A.PropertyFiles[0]: the step has no output 'o'",
+        ),
+        (
+            [
+                OK,
+                fail("F", {"Std:JsonGet": {"PropertyFile": get("Steps.A.PropertyFiles.p"), "Path": "x"}}),
+            ],
+            "Steps.F.Arguments.ErrorMessage: step A has no property file 'p'",
+        ),
+    ],
+)
+def test_a_malformed_step_is_refused_with_its_place(steps, message):
+    assert refusal(*steps) == message
+
+
+def test_what_is_no_definition_is_refused(sm, unique):
+    assert refusal(OK, Version="2019-01-01") == "Version: '2019-01-01' is not '2020-12-01'"
+    assert refusal(OK, Colour="red").startswith("Colour: not known")
+    request = {"PipelineName": unique("pipeline"), "RoleArn": pipelined.ROLE}
+    for text in ("{", "[]", "[" * 5000):
+        with pytest.raises(ClientError, match=r"ValidationException.*Unable to parse pipeline definition"):
+            sm.create_pipeline(PipelineDefinition=text, **request)
+    with pytest.raises(ClientError, match="Provide either PipelineDefinition or PipelineDefinitionS3Location"):
+        sm.create_pipeline(**request)
+    with pytest.raises(ClientError, match="Could not assume role"):
+        role = pipelined.ROLE.replace("Course", "Nobodys")
+        sm.create_pipeline(PipelineName=unique("p"), RoleArn=role, PipelineDefinition=pipelined.definition(OK))
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        sm.describe_pipeline(PipelineName=request["PipelineName"])
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ([{"Name": "a", "Type": "Text"}], "Parameters[0]: a has the type 'Text'"),
+        ([{"Name": "a", "Type": "String"}] * 2, "Parameters[1]: the name 'a' is used twice"),
+        ([{"Name": "a", "Type": "Integer", "DefaultValue": "3"}], "Parameters[0]: the default '3' of a is no Integer"),
+        (
+            [{"Name": "a", "Type": "Integer", "DefaultValue": True}],
+            "Parameters[0]: the default True of a is no Integer",
+        ),
+        (
+            [{"Name": "a", "Type": "String", "DefaultValue": "x", "EnumValues": ["y"]}],
+            "Parameters[0]: the default 'x' of a is none of y",
+        ),
+        ([{"Name": "a", "Type": "Float", "EnumValues": ["y"]}], "Parameters[0]: EnumValues of a are for texts only"),
+    ],
+)
+def test_a_malformed_parameter_is_refused_with_its_place(declared, message):
+    assert refusal(OK, parameters=declared).startswith(message)
+
+
+def test_values_of_parameters_have_their_type():
+    declared = parameters.declared(
+        [
+            {"Name": "text", "Type": "String", "EnumValues": ["a", "b"]},
+            {"Name": "count", "Type": "Integer", "DefaultValue": 3},
+            {"Name": "rate", "Type": "Float", "DefaultValue": 1},
+            {"Name": "on", "Type": "Boolean", "DefaultValue": False},
+        ]
+    )
+
+    def values(**given):
+        return parameters.values(declared, [{"Name": name, "Value": value} for name, value in given.items()])
+
+    assert values(text="a") == {"text": "a", "count": 3, "rate": 1, "on": False}
+    assert values(text="b", count="4", rate="1e-3", on="True") == {"text": "b", "count": 4, "rate": 0.001, "on": True}
+    assert parameters.listed(values(text="a", on="true"))[-1] == {"Name": "on", "Value": "true"}
+    for given, message in (
+        ({}, "Parameters [text] must be given"),
+        ({"text": "c"}, "Parameter text must be one of [a, b], got 'c'."),
+        ({"text": "a", "count": "1.5"}, "Parameter count must be of type Integer, got '1.5'."),
+        ({"text": "a", "on": "yes"}, "Parameter on must be of type Boolean, got 'yes'."),
+        ({"text": "a", "moon": "full"}, "Unknown parameters: [moon]"),
+    ):
+        with pytest.raises(AwsError) as refused:
+            values(**given)
+        assert refused.value.message.startswith(message)
+
+
+def scope():
+    """Values for all references."""
+    job = {
+        "ProcessingOutputConfig": {"Outputs": [{"OutputName": "n", "S3Output": {"S3Uri": "s3://b/k"}}]},
+        "List": [{"A": 1}, {"A": 2}],
+        "Map": {"with space": "x"},
+    }
+    document = {"a": {"b": [1, {"c": 0.5}]}, "x-y": True}
+    return expressions.Scope(
+        {"p": 3, "flag": True},
+        {"PipelineName": "it"},
+        {"TrialName": "one"},
+        {"S": job}.__getitem__,
+        lambda step, file: document if (step, file) == ("S", "f") else None,
+        {"s3://b/3.json": document}.__getitem__,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (get("Parameters.p"), 3),
+        (get("Execution.PipelineName"), "it"),
+        (get("PipelineExperimentConfig.TrialName"), "one"),
+        (get("Steps.S.ProcessingOutputConfig.Outputs['n'].S3Output.S3Uri"), "s3://b/k"),
+        (get("Steps.S.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri"), "s3://b/k"),
+        (get("Steps.S.List[1].A"), 2),
+        (get('Steps.S.Map["with space"]'), "x"),
+        (join("a", get("Parameters.p"), get("Parameters.flag"), on="/"), "a/3/true"),
+        (join(join(1, 2), 3, on="-"), "12-3"),
+        ({"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles.f"), "Path": "a.b[1].c"}}, 0.5),
+        ({"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles['f']"), "Path": "$['x-y']"}}, True),
+        ({"Std:JsonGet": {"S3Uri": join("s3://b/", get("Parameters.p"), ".json"), "Path": "a.b[0]"}}, 1),
+        ({"plain": [get("Parameters.p"), {"deep": get("Parameters.flag")}]}, {"plain": [3, {"deep": True}]}),
+    ],
+)
+def test_expressions_have_their_value(expression, value):
+    assert list(expressions.find(expression, "here"))
+    assert expressions.resolve(expression, scope()) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (get("Steps.S.Missing"), "Steps.S.Missing does not exist"),
+        (get("Steps.S.List[2].A"), "Steps.S.List[2].A does not exist"),
+        (get("PipelineExperimentConfig.ExperimentName"), "PipelineExperimentConfig.ExperimentName has no value here"),
+        (
+            {"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles.f"), "Path": "a.z"}},
+            "a.z of the property file f of step S does not exist",
+        ),
+        (
+            {"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles.f"), "Path": "a"}},
+            "a of the property file f of step S is not a single value",
+        ),
+    ],
+)
+def test_an_expression_without_a_value_says_which_it_is(expression, message):
+    with pytest.raises(ExpressionError) as raised:
+        expressions.resolve(expression, scope())
+    assert str(raised.value) == message
+
+
+def compare(kind, left, right):
+    """A comparison."""
+    return {"Type": kind, "LeftValue": left, "RightValue": right}
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (compare("Equals", 1, 1.0), True),
+        (compare("Equals", "1.0", 1), True),
+        (compare("Equals", "true", True), True),
+        (compare("Equals", "1", "1.0"), False),
+        (compare("GreaterThan", 2, 2), False),
+        (compare("GreaterThanOrEqualTo", 2, 2), True),
+        (compare("LessThan", "0.5", 0.6), True),
+        (compare("LessThanOrEqualTo", 3, 2), False),
+        ({"Type": "In", "QueryValue": "b", "Values": ["a", "b"]}, True),
+        ({"Type": "In", "QueryValue": 3, "Values": [1, 2]}, False),
+        ({"Type": "Not", "Condition": compare("Equals", 1, 2)}, True),
+        ({"Type": "Or", "Conditions": [compare("Equals", 1, 2), compare("LessThan", 1, 2)]}, True),
+        (
+            {
+                "Type": "Not",
+                "Condition": {"Type": "Or", "Conditions": [{"Type": "Not", "Condition": compare("Equals", 1, 2)}]},
+            },
+            False,
+        ),
+    ],
+)
+def test_conditions_hold_or_do_not(condition, holds):
+    conditions.check([condition], "here")
+    assert conditions.are_true([condition]) is holds
+    assert conditions.are_true([condition, compare("Equals", 1, 2)]) is False
+
+
+def test_a_text_is_not_greater_than_a_number():
+    with pytest.raises(ExpressionError, match="GreaterThan cannot compare 'much' with 1"):
+        conditions.are_true([compare("GreaterThan", "much", 1)])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("PT1H", 3600),
+        ("p30d", 2_592_000),
+        ("T16m", 960),
+        ("30dT5h", 2_610_000),
+        ("P1Y", 31_536_000),
+        ("P1M", 2_592_000),
+    ],
+)
+def test_durations_are_read_in_the_ways_that_aws_writes_them(text, seconds):
+    assert caching.seconds(text) == seconds
+
+
+def test_every_attribute_of_aws_cache_keys_counts_and_nothing_else():
+    arguments = training("T", "true", "s3://a/b", "s3://a/c")["Arguments"] | {"HyperParameters": {"depth": "3"}}
+    digest = caching.key("Training", {}, arguments)
+    assert caching.key("Training", {}, arguments | {"ResourceConfig": {}, "RoleArn": "x"}) == digest
+    for name in ("AlgorithmSpecification", "CheckpointConfig", "Environment", "HyperParameters", "InputDataConfig"):
+        assert caching.key("Training", {}, arguments | {name: {"other": 1}}) != digest
+    assert caching.key("Tuning", {}, {"TrainingJobDefinition": {"RoleArn": "a"}}) == caching.key("Tuning", {}, {})
+    inside = {"TrainingJobDefinition": {"StaticHyperParameters": {"a": "1"}}}
+    assert caching.key("Tuning", {}, inside) != caching.key("Tuning", {}, {})
+
+
+def test_conditions_and_branches_are_nested():
+    nested = json.loads('{"Type": "Not", "Condition": ' * 30 + json.dumps(equals(1, 1)) + "}" * 30)
+    parsed = definition.parse(pipelined.definition(condition("C", [nested], [OK], [fail("F", "no")])))
+    assert list(parsed.steps) == ["C", "A", "F"]
+    assert parsed.steps["F"].branch == ("C", "False")
