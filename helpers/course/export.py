@@ -61,7 +61,7 @@ def read_grades(database: Path) -> list[Row]:
                 for notebook in submission.notebooks:
                     for grade in notebook.grades:
                         row[grade.name] = "" if grade.needs_manual_grade else grade.score
-                comments = [entry for notebook in submission.notebooks for entry in notebook.comments]
+                comments = sorted((e for book in submission.notebooks for e in book.comments), key=lambda e: e.name)
                 told = "; ".join(f"{entry.name}: {entry.manual_comment}" for entry in comments if entry.manual_comment)
                 note = notes.pop((assignment.name, submission.student_id), NO_NOTE)
                 total = submission.score - submission.late_submission_penalty

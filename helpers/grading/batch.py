@@ -159,7 +159,7 @@ def _write_files(
     student, lab = verdict.student, writer.lab
     notebook = feedback.executed(prepared.notebook, by_place, verdict)
     page = feedback.page(notebook, verdict, lab)
-    full = feedback.with_hidden_tests(notebook, package.source)
+    full = feedback.for_instructor(notebook, package.source, writer.release)
     write_file(writer.root / "feedback" / student / lab / f"{lab}.html", page)
     folder = writer.root / "autograded" / student / lab
     moment = prepared.submission.timestamp()

@@ -20,7 +20,7 @@ BEGIN_TO_END = r"\begin{{{name}}}{body}\end{{{name}}}"
 _TABLES = ("table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption")
 _TEXT = (
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"),
-    *("em", "strong", "del", "sub", "sup", "div", "span"),
+    *("em", "strong", "b", "i", "del", "sub", "sup", "div", "span"),
 )
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")
 
@@ -109,6 +109,17 @@ def markdown(source: str) -> str:
     for mark, mathml in formulas.items():
         inert = inert.replace(mark, mathml)
     return inert
+
+
+def as_markdown(inert: str) -> str:
+    """Inert HTML as a Markdown cell that shows the same: of its text, nothing can be taken for Markdown or markup."""
+
+    def spelt_out(found: re.Match) -> str:
+        return found[0] if len(found[0]) > 1 else f"&#{ord(found[0])};"
+
+    parts = re.split(r"(<[^>]*>)", inert)
+    parts[::2] = [re.sub(r"&#?\w+;|[^A-Za-z0-9 ]", spelt_out, text) for text in parts[::2]]
+    return f"<div>{''.join(parts)}</div>"
 
 
 def _render(source: str) -> tuple[str, dict[str, str]]:

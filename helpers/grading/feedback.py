@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from helpers.grading import cleaning, pages
@@ -12,6 +14,7 @@ from helpers.grading.verdict import TaskVerdict, Verdict
 
 HTML_OF_A_NOTEBOOK = 400_000  # characters of HTML in outputs, and of Markdown below, that are rendered
 MARKDOWN_OF_A_NOTEBOOK = 100_000
+AS_SUBMITTED = "as_submitted"  # where the instructor's notebook keeps the student's own Markdown
 WITHHELD = "Outputs after this point are not shown: from here on, your program could have known the hidden tests."
 
 
@@ -39,20 +42,38 @@ def executed(notebook: Any, by_place: dict[int, dict[str, Any]], verdict: Verdic
     return made
 
 
-def with_hidden_tests(notebook: Any, source: dict[str, Any]) -> Any:
-    """The notebook for the instructor, whose tests are whole."""
+def for_instructor(notebook: Any, source: dict[str, Any], release: Any) -> Any:
+    """The notebook for formgrader: its tests are whole, and Markdown of the student's does nothing where it is shown.
+
+    Args:
+        notebook: as it ran.
+        source: the lab's source notebook, JSON.
+        release: the released one.
+    """
     made = copy.deepcopy(notebook)
     whole = {cell["id"]: cell for cell in source["cells"]}
+    released = {cell.source for cell in release.cells}
+    room = MARKDOWN_OF_A_NOTEBOOK
     for cell in made.cells:
         options = cell.metadata.get("nbgrader", {})
         if options.get("grade") and not options.get("solution") and options["grade_id"] in whole:
             text = whole[options["grade_id"]]["source"]
             cell.source = "".join(text) if isinstance(text, list) else text
+        elif cell.cell_type != "code" and cell.source not in released:
+            cell.metadata[AS_SUBMITTED] = cell.source
+            cell.source, room = cleaning.as_markdown(_markdown(cell.source, room)), room - len(cell.source)
     return made
 
 
-def page(notebook: Any, verdict: Verdict, lab: str) -> str:
-    """The feedback page: verdicts first, then the notebook with what it printed; of tests, what was released."""
+def page(notebook: Any, verdict: Verdict, lab: str, comments: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The feedback page: verdicts first, then the notebook with what it printed; of tests, what was released.
+
+    Args:
+        notebook: as it ran.
+        verdict: on it.
+        lab: the lab's name.
+        comments: what a person wrote about a cell, by its grade_id; Markdown.
+    """
     places = {task.task: number for number, task in enumerate(verdict.tasks, 1)}
     tasks = {task.task: task for task in verdict.tasks}
     parts = [_summary(verdict, lab), "<hr>"]
@@ -62,8 +83,9 @@ def page(notebook: Any, verdict: Verdict, lab: str) -> str:
         task = tasks.get(options.get("grade_id"))
         is_test = task is not None and not options.get("solution")
         if cell.cell_type != "code":
-            room -= len(cell.source)
-            parts.append(cleaning.markdown(cell.source) if room >= 0 else f"<pre>{shown(cell.source)}</pre>")
+            text = cell.metadata.get(AS_SUBMITTED, cell.source)
+            parts.append(_markdown(text, room))
+            room -= len(text)
         elif not is_test:
             parts.append(cleaning.code(cell.source))
             if cell.metadata.get("withheld"):
@@ -73,7 +95,14 @@ def page(notebook: Any, verdict: Verdict, lab: str) -> str:
                 parts += [_output(output) for output in cell.outputs]
         if task is not None:
             parts.append(_verdict_of(task, places[task.task], visible(cell.source) if is_test else ""))
+        if comment := comments.get(options.get("grade_id")):
+            parts.append(f'<aside class="comment" aria-label="Comment">{cleaning.markdown(comment)}</aside>')
     return pages.document(f"{lab}: {verdict.student}", "\n".join(parts))
+
+
+def _markdown(text: str, room: int) -> str:
+    """A cell as inert HTML; as it is typed if there is no room to render it."""
+    return cleaning.markdown(text) if len(text) <= room else f"<pre>{shown(text)}</pre>"
 
 
 def _summary(verdict: Verdict, lab: str) -> str:

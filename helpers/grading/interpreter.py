@@ -121,6 +121,7 @@ class Interpreter:
         outputs, shell = self.outputs, self.shell
 
         def publish(data: dict, metadata: dict | None = None, **_: Any) -> None:
+            __tracebackhide__ = True
             outputs.display(_plain(data), _plain(metadata or {}))
 
         def write_format_data(data: dict, metadata: dict | None = None) -> None:
@@ -188,6 +189,7 @@ def _with_value(body: dict[str, Any], value: Any) -> tuple[dict, list[bytes]]:
 
 def _plain(data: dict) -> dict[str, Any]:
     """A MIME bundle as JSON holds it: text, images in base64."""
+    __tracebackhide__ = True
     import base64
 
     plain: dict[str, Any] = {}

@@ -37,6 +37,8 @@ img { max-width: 100%; height: auto; background: #fff; }
 .task.none { border-left-color: #b3261e; background: #fdf5f4; } .task.open { border-left-color: #52606d;
   background: #f7f8f9; }
 .task pre { background: #fff; border: 1px solid #e3e7eb; } .reason { white-space: pre-wrap; }
+.comment { border-left: 5px solid #6f2da8; border-radius: 6px; background: #f8f4fc; padding: .2rem 1rem;
+  margin: 1rem 0; }
 summary { cursor: pointer; color: #52606d; font-size: .92rem; }
 math { font-size: 1.1em; }
 pre span[class^=k], pre .ow { color: #6f2da8; } pre span[class^=s] { color: #1e6b2e; }

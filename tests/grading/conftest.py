@@ -27,12 +27,22 @@ graph TD; A["<img src=x onerror={RUN}>"]
 """
 SCRIPTS_IN_OUTPUTS = f"""
 from IPython.display import HTML, Javascript, display
-display(HTML("<script>{RUN}</script><img src=x onerror=\\"{RUN}\\"><table onclick=x><tr><td>kept</td></tr></table>"))
-display(Javascript("{RUN}"), {{"image/svg+xml": "<svg><script>{RUN}</script></svg>"}}, raw=True)
-display({{"image/png": '"><script>{RUN}</script>'}}, raw=True)
-display({{"image/png": "iVBORw0KGgoA" + '"><script>{RUN}</script>'}}, raw=True)
-print("<script>{RUN}</script>\\x1b]0;RAN\\x07")
-raise ValueError("<img src=x onerror=\\"{RUN}\\">")
+RUN = {RUN!r}
+SCRIPT = "<script>" + RUN + "</script>"
+IMAGE = "<img src=x onerror=" + chr(34) + RUN + chr(34) + ">"
+display(HTML(SCRIPT + IMAGE + "<table onclick=x><tr><td>kept</td></tr></table>"))
+display(HTML("<a href=javascript:" + RUN + ">link</a><svg onload=x><script>" + RUN + "</script></svg>"))
+display(Javascript(RUN))
+display({{"image/svg+xml": "<svg>" + SCRIPT + "</svg>", "text/markdown": IMAGE, "text/latex": IMAGE}}, raw=True)
+display({{"application/vnd.jupyter.widget-view+json": {{"model_id": IMAGE}}}}, raw=True)
+display({{"image/png": chr(34) + ">" + SCRIPT}}, raw=True)
+display({{"image/png": "iVBORw0KGgoA" + chr(34) + ">" + SCRIPT}}, raw=True)
+display({{"text/plain": IMAGE, "image/png": "iVBORw0KGgo="}}, raw=True)
+print("printed", SCRIPT, "\\x1b]0;RAN\\x07\\x1b[31mred")
+class Hostile(Exception):
+    pass
+Hostile.__name__ = IMAGE
+raise Hostile(IMAGE)
 """
 
 
