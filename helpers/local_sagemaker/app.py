@@ -56,6 +56,7 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
+from helpers.local_sagemaker.events import bus
 from helpers.local_sagemaker.lineage import (
     actions,
     artifacts,
@@ -112,6 +113,7 @@ OPERATION_MODULES = (
 # In the order of their starts; they stop in the reverse.
 _WITH_LIFE_CYCLE = (
     state_changes,
+    bus,
     alarm_watch,
     metrics,
     data_capture,
@@ -143,6 +145,7 @@ class Server:
     account = arns.ACCOUNT
 
     state_changes: state_changes.StateChanges
+    event_buses: bus.EventBuses
     alarm_watch: alarm_watch.AlarmWatch
     scaling: scaling.Scaling
     jobs: job_runner.JobRunner

@@ -55,7 +55,7 @@ class Aws:
     """moto behind one thread: its backends, its seed and its clock are made for one caller at a time."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        self.server = server
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="moto")
         self._loaded = False
         # A change that moto made and the journal could not take, for the disk was full: the next one comes after it.
@@ -90,7 +90,7 @@ class Aws:
             return render(call, errors.AwsError("NotImplemented", _not_available(call, str(error)), 400))
         except Exception as error:
             if disk_space.is_full(error):
-                return render(call, disk_space.insufficient(self._server.home))
+                return render(call, disk_space.insufficient(self.server.home))
             logger.exception("%s %s failed", call.method, call.url)
             message = f"{call.operation or call.method} failed inside the local {call.service}: {error!r}"
             return render(call, errors.AwsError("InternalFailure", message, 500))
@@ -98,7 +98,7 @@ class Aws:
     def tell(self, call: Call) -> Answer:
         """Passes a call to moto, and keeps it in the journal if it changes something."""
         if not call.is_read:
-            disk_space.require(self._server.home, len(call.body))
+            disk_space.require(self.server.home, len(call.body))
             self._write()
         seed, moment = secrets.randbits(63), time.time()
         answer = self._ask_moto(call, seed, moment)
@@ -118,7 +118,7 @@ class Aws:
 
     def _ask_moto(self, call: Call, seed: int, moment: float) -> Answer:
         if call.service == "monitoring":
-            cloudwatch.install(self._server)
+            cloudwatch.install(self.server)
         with clock.at(moment, seed):
             answer = self._over_wsgi(call)
             clock.install()
@@ -136,10 +136,10 @@ class Aws:
         self._wsgi.get_backend_for_host = functools.cache(self._wsgi.get_backend_for_host)
         _parse_dates_once()
         clock.install()
-        self._journal = Journal(self._server.store, self._server.home / "journal")
+        self._journal = Journal(self.server.store, self.server.home / "journal")
         self._scopes = self._journal.scopes()
-        log_events.install(self._server)
-        with self._server.log_events.told_again():
+        log_events.install(self.server)
+        with self.server.log_events.told_again():
             told = self._tell_again()
         for call in _first_calls()[told:]:
             self.tell(call)

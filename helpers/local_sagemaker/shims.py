@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
 
 from helpers.local_sagemaker import arns, errors
+from helpers.local_sagemaker.events import front as events
 from helpers.local_sagemaker.journal import Call
 
 if TYPE_CHECKING:
@@ -126,4 +127,5 @@ SHIMS: dict[tuple[str, str], Shim] = {
     ("sts", "GetCallerIdentity"): get_caller_identity,
     ("iam", "SimulatePrincipalPolicy"): simulate_principal_policy,
     ("logs", "FilterLogEvents"): filter_log_events,
+    **events.SHIMS,
 }

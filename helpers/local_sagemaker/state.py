@@ -44,11 +44,17 @@ CREATE TABLE IF NOT EXISTS state_changes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, time REAL NOT NULL,
     before TEXT, after TEXT
 );
+CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, bus TEXT NOT NULL, event TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS deliveries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, invocation TEXT NOT NULL, accepted REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS deliveries_lane ON deliveries (lane);
 CREATE TABLE IF NOT EXISTS state_change_readers (reader TEXT PRIMARY KEY, passed INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 # A resource comes into another state when one of its members with such a name changes.
-STATE_MEMBERS = ("Status", "StateValue")
+STATE_MEMBERS = ("Status", "StateValue", "PendingDeploymentSummary")
 
 
 class Store:

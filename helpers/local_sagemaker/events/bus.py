@@ -1,0 +1,116 @@
+"""The event buses: every event is written down, then given to the targets of the rules that choose it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker.events import inputs, state_events
+from helpers.local_sagemaker.events.deliveries import Deliveries, Invocation
+from helpers.local_sagemaker.events.rules import DEFAULT_BUS, Rule, Rules
+from helpers.local_sagemaker.state_changes import StateChange
+
+if TYPE_CHECKING:
+    from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
+
+SUBSCRIBER = "events"
+_RETRY_SECONDS = 1.0
+
+
+class EventBuses:
+    """Routes events; a kill loses none that was accepted."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.rules = Rules(server)
+        self.deliveries = Deliveries(server)
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="event-buses")
+        self._thread.start()
+        server.state_changes.subscribe(SUBSCRIBER, self._changed)
+
+    def publish(self, bus: str, events: list[dict]) -> None:
+        """Accepts events: they are on disk when it returns."""
+        with self._server.store.transaction() as connection:
+            rows = [(bus, json.dumps(event)) for event in events]
+            connection.executemany("INSERT INTO events (bus, event) VALUES (?, ?)", rows)
+        self._woken.set()
+
+    def invoke(self, rule: Rule, event: dict) -> None:
+        """Gives an event to all targets of a rule, whatever its pattern."""
+        self.deliveries.add(self._invocations(rule, event))
+        self.deliveries.wake()
+
+    def stop(self) -> None:
+        """Ends the threads; what was accepted is delivered after the next start."""
+        self._stopped.set()
+        self._woken.set()
+        self._thread.join(timeout=5)
+        self.deliveries.stop()
+
+    def _changed(self, change: StateChange) -> None:
+        """Publishes the events of a change, once: that it is done with is written at the same time."""
+        found = state_events.of(self._server.store, change) if self.rules.are_used() else []
+        if not found:
+            return
+        with self._server.store.transaction() as connection:
+            self.publish(DEFAULT_BUS, found)
+            connection.execute("UPDATE state_change_readers SET passed = ? WHERE reader = ?", (change.id, SUBSCRIBER))
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.clear()
+            try:
+                rows = self._server.store.execute("SELECT id, bus, event FROM events ORDER BY id LIMIT 100")
+                for row in rows:
+                    self._route(*row)
+                self.deliveries.wake()
+            except Exception:
+                logger.exception("events are not routed")
+                self._stopped.wait(_RETRY_SECONDS)
+                continue
+            if not rows:
+                self._woken.wait()
+
+    def _route(self, row: int, bus: str, written: str) -> None:
+        event = json.loads(written)
+        chosen = [rule for rule in self.rules.current() if rule.chooses(bus, event)]
+        with self._server.store.transaction() as connection:
+            for rule in chosen:
+                self.deliveries.add(self._invocations(rule, event))
+            connection.execute("DELETE FROM events WHERE id = ?", (row,))
+        for rule in chosen:
+            dimensions = [{"Name": "RuleName", "Value": rule.name}]
+            counted = [
+                {"MetricName": name, "Value": 1, "Unit": "Count"} for name in ("MatchedEvents", "TriggeredRules")
+            ]
+            self._server.metric_data.put("AWS/Events", [datum | {"Dimensions": dimensions} for datum in counted])
+
+    def _invocations(self, rule: Rule, event: dict) -> Iterator[Invocation]:
+        for target in rule.targets:
+            yield Invocation(
+                lane=f"{rule.arn} {target['Id']}",
+                target=target,
+                text=inputs.of(target, event, {"Arn": rule.arn, "Name": rule.name}),
+                token=str(uuid.uuid5(uuid.UUID(event["id"]), f"{rule.arn} {target['Id']}")),
+                metric=["RuleName", rule.name],
+                about={"RULE_ARN": rule.arn},
+            )
+
+
+def start(server: Server) -> None:
+    """Begins to route."""
+    server.event_buses = EventBuses(server)
+
+
+def stop(server: Server) -> None:
+    """Stops routing."""
+    server.event_buses.stop()

@@ -1,0 +1,136 @@
+"""The targets that rules and schedules can have here, and how each of them is given what it gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from botocore import xform_name
+
+from helpers.local_sagemaker import errors
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+    from helpers.local_sagemaker.app import Server
+
+_UNIVERSAL = re.compile(r"arn:aws:scheduler:::aws-sdk:(?P<service>[a-z0-9]+):(?P<operation>[A-Za-z0-9]+)")
+# What the names of AWS's SDK for Java are in Python's, of the services that run here.
+_SERVICES = {"sagemaker": "sagemaker", "sns": "sns", "sqs": "sqs", "eventbridge": "events", "s3": "s3"}
+_READS = ("get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "read", "batchGet")
+
+
+def check(arn: str) -> None:
+    """Checks that there is such a target here.
+
+    Raises:
+        AwsError: `ValidationException`; the message says which there are.
+    """
+    if (match := _UNIVERSAL.fullmatch(arn)) and match["service"] in _SERVICES:
+        if match["operation"].startswith(_READS):
+            raise errors.validation(f"{arn} is not a supported target: it only reads.")
+        return
+    if _kind(arn) is None:
+        raise errors.validation(
+            f"The target {arn} is not available in the local SageMaker. There are SNS topics, SQS queues, log groups, "
+            f"event buses and SageMaker pipelines, and for schedules aws-sdk calls of {', '.join(_SERVICES)}."
+        )
+
+
+def invoke(server: Server, target: dict, text: str, token: str) -> None:
+    """Gives a target a text.
+
+    Args:
+        server: the server.
+        target: of PutTargets or of CreateSchedule.
+        text: what it gets.
+        token: of this invocation: a pipeline is started once however often it is repeated.
+
+    Raises:
+        ClientError: the target does not take it.
+        AwsError: as `check`, and where the text is not what the target needs.
+    """
+    arn = target["Arn"]
+    if match := _UNIVERSAL.fullmatch(arn):
+        _call(server.client(_SERVICES[match["service"]]), match["operation"], text)
+        return
+    kind = _kind(arn)
+    if kind == "sns":
+        server.client("sns").publish(TopicArn=arn, Message=text)
+    elif kind == "sqs":
+        _send(server.client("sqs"), arn, text, target.get("SqsParameters", {}))
+    elif kind == "logs":
+        _log(server.client("logs"), arn, text)
+    elif kind == "bus":
+        _put_event(server, target, text)
+    else:
+        parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
+        server.client("sagemaker").start_pipeline_execution(
+            PipelineName=arn, PipelineParameters=parameters, ClientRequestToken=token
+        )
+
+
+def send_to_dead_letters(server: Server, queue_arn: str, text: str, attributes: dict[str, str]) -> None:
+    """Puts what a target did not take into its dead-letter queue.
+
+    Raises:
+        ClientError: the queue does not take it either.
+    """
+    sqs = server.client("sqs")
+    told = {name: {"DataType": "String", "StringValue": value[:1000]} for name, value in attributes.items()}
+    sqs.send_message(QueueUrl=_queue_url(sqs, queue_arn), MessageBody=text, MessageAttributes=told)
+
+
+def _kind(arn: str) -> str | None:
+    service, _, _, resource = (*arn.split(":", 5)[2:], "", "", "", "")[:4]
+    if service in ("sns", "sqs"):
+        return service
+    if service == "logs" and resource.startswith("log-group:"):
+        return "logs"
+    if service == "events" and resource.startswith("event-bus/"):
+        return "bus"
+    return "pipeline" if service == "sagemaker" and resource.startswith("pipeline/") else None
+
+
+def _queue_url(sqs: BaseClient, arn: str) -> str:
+    return sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
+
+
+def _send(sqs: BaseClient, arn: str, text: str, parameters: dict) -> None:
+    fifo = {name: parameters[name] for name in ("MessageGroupId",) if name in parameters}
+    sqs.send_message(QueueUrl=_queue_url(sqs, arn), MessageBody=text, **fifo)
+
+
+def _log(logs: BaseClient, arn: str, text: str) -> None:
+    group, stream = arn.partition("log-group:")[2].removesuffix(":*"), str(uuid.uuid4())
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    entry = {"timestamp": int(time.time() * 1000), "message": text}
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[entry])
+
+
+def _put_event(server: Server, target: dict, text: str) -> None:
+    """Sends an event of one bus on to another as it is, or what a schedule says to a bus."""
+    if "EventBridgeParameters" not in target:
+        server.event_buses.publish(target["Arn"].rpartition("/")[2], [json.loads(text)])
+        return
+    parameters = target["EventBridgeParameters"]
+    entry = {"Source": parameters["Source"], "DetailType": parameters["DetailType"], "Detail": text}
+    answer = server.client("events").put_events(Entries=[entry | {"EventBusName": target["Arn"]}])
+    if answer["FailedEntryCount"]:
+        failed = answer["Entries"][0]
+        raise errors.AwsError(failed["ErrorCode"], failed["ErrorMessage"])
+
+
+def _call(client: BaseClient, operation: str, text: str) -> None:
+    """An operation that a universal target names, with the JSON text as its request."""
+    name = operation[:1].upper() + operation[1:]
+    if name not in client.meta.service_model.operation_names:
+        raise errors.validation(f"{client.meta.service_model.service_name} has no operation {operation}.")
+    try:
+        request = json.loads(text or "{}")
+    except ValueError as error:
+        raise errors.validation(f"The input of {operation} is not JSON: {error}") from None
+    getattr(client, xform_name(name))(**request)
