@@ -21,7 +21,7 @@ def levels() -> dict[str, dict[str, Level]]:
 
 def repositories() -> dict[str, str]:
     """The repositories of images that are known, and the local runtime that stands in for each."""
-    return {name: images.runtime_for(name.replace("<name>", "name")).name for name in images.KNOWN}
+    return {name: images.runtime_for(name.replace("<name>", "name"), processing=True).name for name in images.KNOWN}
 
 
 def shimmed() -> list[tuple[str, list[str], str]]:

@@ -22,6 +22,7 @@ from helpers.local_sagemaker import (
     staging,
 )
 from helpers.local_sagemaker.failures import last_error
+from helpers.local_sagemaker.images import Runtime
 from helpers.local_sagemaker.jobs import TIMED_OUT, Command, Job, JobError, Outcome
 from helpers.local_sagemaker.operations import operation
 
@@ -36,6 +37,10 @@ _TOLD = (
 )
 _SOURCE_BUNDLE = f"{sandbox.ML}/processing/input/code/sourcedir.tar.gz"
 _DEFAULT_MAX_SECONDS = 86_400
+_ANALYZER = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from analyzers import job, {{0}}; "
+    "sys.path.pop(0); job.run({0}.main)"
+)
 _LONGEST_EXIT_MESSAGE = 1024
 
 
@@ -153,18 +158,17 @@ def run(job: Job) -> None:
     """
     server, record = job.server, job.server.store.require(KIND, job.name)
     try:
-        images.runtime_for(record["AppSpecification"]["ImageUri"])
+        runtime = images.runtime_for(record["AppSpecification"]["ImageUri"], processing=True)
     except errors.AwsError as error:
         raise JobError(f"ClientError: {error.message}") from error
-    if "ContainerEntrypoint" not in record["AppSpecification"]:
-        raise JobError("ClientError: AppSpecification.ContainerEntrypoint is missing, and the image has no default one")
+    argv = _command(record["AppSpecification"], runtime)
     outcome = None
     try:
         _prepare(job, record)
         server.store.update(KIND, job.name, ProcessingStartTime=time.time())
         continuous = [(folder, location) for folder, location, mode in _targets(job, record) if mode == "Continuous"]
         with mirroring.mirrored(server, continuous):
-            outcome = _execute(job, record)
+            outcome = _execute(job, record, argv)
         _keep_exit_message(job)
         _upload(job, record)
     except staging.StagingError as error:
@@ -227,9 +231,21 @@ def _prepare(job: Job, record: dict) -> None:
         (folder / "resourceconfig.json").write_text(json.dumps({"current_host": host.name, "hosts": hosts}))
 
 
-def _execute(job: Job, record: dict) -> Outcome:
-    application = record["AppSpecification"]
-    argv = [*application["ContainerEntrypoint"], *application.get("ContainerArguments", [])]
+def _command(application: dict, runtime: Runtime) -> list[str]:
+    """What a container runs.
+
+    Raises:
+        JobError: the job names no entry point, and the image has none of its own.
+    """
+    entrypoint = application.get("ContainerEntrypoint")
+    if entrypoint is None and runtime.analyzer is None:
+        raise JobError("ClientError: AppSpecification.ContainerEntrypoint is missing, and the image has no default one")
+    if entrypoint is None:
+        entrypoint = ["python3", "-c", _ANALYZER.format(runtime.analyzer), sandbox.ML]
+    return [*entrypoint, *application.get("ContainerArguments", [])]
+
+
+def _execute(job: Job, record: dict, argv: list[str]) -> Outcome:
     environment = {"PROCESSING_JOB_NAME": job.name, "PROCESSING_JOB_ARN": record["ProcessingJobArn"]}
     command = Command(argv, environment | record.get("Environment", {}))
     return job.run([command] * len(job.hosts), _interpreter(job))
