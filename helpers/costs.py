@@ -8,26 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.prices import INSTANCE_PRICES
+
 if TYPE_CHECKING:
     import boto3
     import pandas as pd
 
 SECONDS_PER_HOUR = 3600
-
-INSTANCE_PRICES = {
-    "ml.t2.medium": 0.056,
-    "ml.t3.medium": 0.05,
-    "ml.m5.large": 0.115,
-    "ml.m5.xlarge": 0.23,
-    "ml.m5.2xlarge": 0.461,
-    "ml.m5.4xlarge": 0.922,
-    "ml.c5.large": 0.102,
-    "ml.c5.xlarge": 0.204,
-    "ml.c5.2xlarge": 0.408,
-    "ml.g4dn.xlarge": 0.7364,
-    "ml.g5.xlarge": 1.408,
-}
-"""On-demand list price in us-east-1, USD per instance hour. Source: https://aws.amazon.com/sagemaker/ai/pricing/."""
 
 _RECORDED = {
     "CreateTrainingJob": ("TrainingJobName", "ResourceConfig", "EnableManagedSpotTraining"),
@@ -131,7 +118,7 @@ def hourly_price(instance_type: str) -> float:
         return INSTANCE_PRICES[instance_type]
     except KeyError:
         known = ", ".join(INSTANCE_PRICES)
-        raise KeyError(f"no list price for {instance_type!r} in costs.INSTANCE_PRICES; known are {known}") from None
+        raise KeyError(f"no list price for {instance_type!r} in prices.INSTANCE_PRICES; known are {known}") from None
 
 
 def _job_rows(calls: list[dict]) -> list[dict]:

@@ -34,6 +34,7 @@ def start(port: Annotated[int | None, typer.Option(help="Port of 127.0.0.1; any 
     except local_sagemaker.LocalSageMakerError as error:
         raise CourseError(str(error)) from error
     typer.echo(f"local SageMaker at {running.url} (pid {running.pid}), state in {running.home}")
+    typer.echo(f"web console at {running.console}")
     typer.echo("`course sagemaker status` prints the variables that point other programs at it")
 
 
@@ -62,11 +63,13 @@ def status(
         raise CourseError(f"no local SageMaker runs in {home()}: run `course sagemaker start`")
     variables = local_sagemaker.environment(running)
     if as_json:
-        state = {"running": True, "url": running.url, "pid": running.pid, "home": str(running.home)}
+        state = {"running": True, "url": running.url, "console": running.console, "pid": running.pid}
+        state["home"] = str(running.home)
         typer.echo(json.dumps({**state, "environment": variables}, indent=2))
         return
     if not export:
-        typer.echo(f"local SageMaker at {running.url} (pid {running.pid}), state in {running.home}\n")
+        typer.echo(f"local SageMaker at {running.url} (pid {running.pid}), state in {running.home}")
+        typer.echo(f"web console at {running.console}\n")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 

@@ -56,6 +56,7 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
+from helpers.local_sagemaker.console import front as console
 from helpers.local_sagemaker.events import bus
 from helpers.local_sagemaker.lineage import (
     actions,
@@ -282,6 +283,8 @@ class Front:
         application.router.add_post("/_local/training-jobs/{name}/interruption", self.interrupt)
         for method, path, handler in routes.routes():
             application.router.add_route(method, path, self.rest(handler))
+        for path, handler in console.routes():
+            application.router.add_get(path, self.console(handler))
         application.router.add_route("*", "/{path:.*}", self.dispatch)
         return application
 
@@ -302,6 +305,16 @@ class Front:
         async def answer(request: web.Request) -> web.StreamResponse:
             refuse_strangers(request)
             return await handler(self.server, request)
+
+        return answer
+
+    def console(self, handler: RestHandler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """A page of the console, unless the request is one of S3's for a bucket of that name."""
+        page = self.rest(handler)
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            is_page = console.is_for_console(request) and not _S3_HOST.fullmatch(request.headers.get("Host", ""))
+            return await (page(request) if is_page else self.dispatch(request))
 
         return answer
 

@@ -31,6 +31,11 @@ class Running:
     pid: int
     home: Path
 
+    @property
+    def console(self) -> str:
+        """Address of the web console."""
+        return f"{self.url}/console"
+
 
 class LocalSageMakerError(RuntimeError):
     """The server cannot be started or stopped; the message says why and what to do."""

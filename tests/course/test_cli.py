@@ -39,7 +39,8 @@ def test_wrong_usage_exits_with_2(course) -> None:
 
 def test_the_local_sagemaker_starts_answers_and_stops(course) -> None:
     try:
-        assert course("sagemaker", "start").returncode == 0
+        started = course("sagemaker", "start")
+        assert (started.returncode, "web console at http://127.0.0.1:" in started.stdout) == (0, True)
         answer = course("sagemaker", "status", "--export")
         assert answer.stdout.startswith("export AWS_ENDPOINT_URL=http://127.0.0.1:")
         assert '"running": true' in course("sagemaker", "status", "--json").stdout

@@ -1,0 +1,18 @@
+"""AWS's list prices of the instance types that the course uses."""
+
+from __future__ import annotations
+
+INSTANCE_PRICES = {
+    "ml.t2.medium": 0.056,
+    "ml.t3.medium": 0.05,
+    "ml.m5.large": 0.115,
+    "ml.m5.xlarge": 0.23,
+    "ml.m5.2xlarge": 0.461,
+    "ml.m5.4xlarge": 0.922,
+    "ml.c5.large": 0.102,
+    "ml.c5.xlarge": 0.204,
+    "ml.c5.2xlarge": 0.408,
+    "ml.g4dn.xlarge": 0.7364,
+    "ml.g5.xlarge": 1.408,
+}
+"""On-demand list price in us-east-1, USD per instance hour. Source: https://aws.amazon.com/sagemaker/ai/pricing/."""
