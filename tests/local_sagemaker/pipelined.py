@@ -10,6 +10,7 @@ PATIENCE_SECONDS = 240
 ROLE = "arn:aws:iam::111122223333:role/CourseExecutionRole"
 CLUSTER = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
 ACTIVE = ("Executing", "Stopping")
+LONG = "sleep 600; exit 0"  # ends at once when it is told to: a first process does not hear it
 
 
 def processing(

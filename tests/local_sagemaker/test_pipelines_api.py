@@ -1,12 +1,13 @@
 """The operations on pipelines, their versions and their executions."""
 
+import datetime
 import json
 import time
 
 import pipelined
 import pytest
 from botocore.exceptions import ClientError
-from pipelined import fail, get, processing
+from pipelined import LONG, fail, get, processing
 
 QUICK = fail("Quick", get("Parameters.Word"))
 WORD = [{"Name": "Word", "Type": "String", "DefaultValue": "none"}]
@@ -133,8 +134,9 @@ def test_pipelines_are_listed_by_prefix_and_time(sm, pipelines, unique):
     assert listed() == names[::-1]
     assert listed(SortOrder="Ascending", PaginationConfig={"PageSize": 2}) == names
     assert listed(SortBy="Name", SortOrder="Ascending") == sorted(names)
-    middle = sm.describe_pipeline(PipelineName=names[1])["CreationTime"]
-    assert listed(CreatedAfter=middle) == [names[2]]
+    begin, hour = sm.describe_pipeline(PipelineName=names[0])["CreationTime"], datetime.timedelta(hours=1)
+    assert listed(CreatedAfter=begin - hour, CreatedBefore=begin + hour) == names[::-1]
+    assert listed(CreatedAfter=begin + hour) == listed(CreatedBefore=begin - hour) == []
     assert listed(ManagedBy="AWS") == [] and len(listed(ManagedBy="CUSTOMER")) == 3
     pipelines.ended(pipelines.start(names[0]))
     summaries = sm.list_pipelines(PipelineNamePrefix=names[0])["PipelineSummaries"]
@@ -202,7 +204,7 @@ def test_only_what_runs_is_stopped_and_only_what_failed_is_retried(sm, pipelines
 
 
 def test_a_pipeline_with_a_running_execution_is_not_deleted(sm, pipelines):
-    name = pipelines.create(processing("Long", "sleep 600"))
+    name = pipelines.create(processing("Long", LONG))
     arn = pipelines.start(name)
     pipelines.await_step(arn, "Long", "Executing")
     assert refused(sm.delete_pipeline, PipelineName=name)[0] == "ConflictException"

@@ -10,16 +10,22 @@ from helpers.local_sagemaker.pipelines.coordinator import Coordinator
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.pipelines.lambda_steps import Invocation
     from helpers.local_sagemaker.state_changes import StateChange
 
 
 class Engine:
-    """The coordinators of a server."""
+    """The coordinators of a server.
+
+    Attributes:
+        invocations: the Lambda functions that run, by the names of their steps.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._lock = threading.Lock()
         self._coordinators: dict[str, Coordinator] = {}
+        self.invocations: dict[str, Invocation] = {}
 
     def run(self, execution: str) -> None:
         """Runs an execution, by its name in the store, from where it is."""
@@ -43,6 +49,8 @@ class Engine:
             coordinator.close()
         for coordinator in coordinators:
             coordinator.join()
+        for invocation in list(self.invocations.values()):
+            invocation.end_with_server()
 
 
 def start(server: Server) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from helpers.local_sagemaker.pipelines import callback_steps, control_steps, resource_steps
+from helpers.local_sagemaker.pipelines import callback_steps, control_steps, lambda_steps, resource_steps
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome
 from helpers.local_sagemaker.pipelines.resources import RESOURCES
 
@@ -37,5 +37,6 @@ HANDLERS = {
     **dict.fromkeys(RESOURCES, _handler(resource_steps)),
     "Condition": Handler(control_steps.decide),
     "Fail": Handler(control_steps.fail),
+    "Lambda": Handler(lambda_steps.begin, poll=lambda_steps.poll),
     "Callback": _handler(callback_steps),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,7 +21,7 @@ def prepare(attempt: Attempt) -> None:
     resource = RESOURCES[attempt.step.type]
     wanted = attempt.arguments.get(resource.name)
     if attempt.step.type == "RegisterModel":
-        attempt.note(_token=records.new_token() + records.new_token() + records.new_token() + records.new_token())
+        attempt.note(_token=str(uuid.uuid4()))
     elif wanted and not resource.prefixed:
         attempt.note(_resource=wanted)
     else:
@@ -34,7 +36,10 @@ def begin(attempt: Attempt) -> Outcome | None:
     try:
         if attempt.step.type == "Endpoint" and _description(attempt, resource):
             verb = "Update"
-        response = _call(attempt, f"{verb}{resource.stem}", _request(attempt, resource))
+        request = _request(attempt, resource)
+        if verb == "Update":
+            request.pop("Tags")
+        response = _call(attempt, f"{verb}{resource.stem}", request)
     except ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
         reason = f"ClientError: Failed to invoke sagemaker:{verb}{resource.stem}. Error Details: {message}"
