@@ -29,7 +29,8 @@ def report(
     except kept.NothingKept as error:
         raise CourseError(str(error)) from error
     release = nbformat.reads((root / "release" / lab / f"{lab}.ipynb").read_text(encoding="utf-8"), as_version=4)
-    pairs = similarity.similar_pairs(answers, kept.solutions(release))
+    released = kept.solutions(release)
+    pairs = similarity.similar_pairs(answers, released)
     path = to or root / "_build" / "report" / f"{lab}.html"
-    write_file(path, insight.report(lab, list(verdicts.values()), pairs))
+    write_file(path, insight.report(lab, list(verdicts.values()), pairs, answers, released))
     typer.echo(f"{len(verdicts)} submissions: {path.resolve()}")

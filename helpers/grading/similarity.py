@@ -13,14 +13,16 @@ import io
 import keyword
 import tokenize
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 GRAM_TOKENS = 12
 WINDOW = 8
 LEAST_FINGERPRINTS = 15
-COMMON_SHARE = 0.3  # a fingerprint that more of the class has says nothing
+COMMON_SHARE = 0.1  # a fingerprint that more of the class has says nothing
+LONGEST_SOURCE = 200_000  # characters of an answer that are compared
+NEVER_COMMON = 8  # students that may have one in a small class
 
 
 @dataclass(frozen=True)
@@ -46,45 +48,85 @@ def similar_pairs(answers: Mapping[str, str], released: str, least: float = 0.6)
         released: source of the stubs.
         least: share from which on a pair is told.
     """
-    known = fingerprints(released)
-    prints = {student: fingerprints(source) - known for student, source in answers.items()}
+    known = fingerprints(released).keys()
+    prints = {student: fingerprints(source).keys() - known for student, source in answers.items()}
     owners: dict[int, list[str]] = defaultdict(list)
-    for student, found in prints.items():
-        for fingerprint in found:
+    for student in sorted(prints):
+        for fingerprint in prints[student]:
             owners[fingerprint].append(student)
-    common = {fingerprint for fingerprint, who in owners.items() if len(who) > max(2, COMMON_SHARE * len(answers))}
+    most = max(NEVER_COMMON, COMMON_SHARE * len(answers))
+    common = {fingerprint for fingerprint, who in owners.items() if len(who) > most}
     shared: dict[tuple[str, str], int] = defaultdict(int)
     for fingerprint, who in owners.items():
         if fingerprint not in common:
-            for pair in combinations(sorted(who), 2):
+            for pair in combinations(who, 2):
                 shared[pair] += 1
+    sizes = {student: len(found - common) for student, found in prints.items()}
     pairs = []
     for (first, second), count in shared.items():
-        smaller = min(len(prints[first] - common), len(prints[second] - common))
+        smaller = min(sizes[first], sizes[second])
         if smaller >= LEAST_FINGERPRINTS and count / smaller >= least:
             pairs.append(Pair((first, second), count / smaller, count))
     return sorted(pairs, key=lambda pair: (-pair.share, -pair.fingerprints, pair.students))
 
 
-def fingerprints(source: str) -> set[int]:
-    """The winnowed fingerprints of code: the smallest hash of each window of grams of tokens."""
+def groups(pairs: Iterable[Pair]) -> list[list[Pair]]:
+    """Pairs by groups of students that they join; the most alike pair and its group first."""
+    parent: dict[str, str] = {}
+
+    def root(student: str) -> str:
+        while parent.setdefault(student, student) != student:
+            parent[student] = parent[parent[student]]
+            student = parent[student]
+        return student
+
+    pairs = sorted(pairs, key=lambda pair: -pair.share)
+    for pair in pairs:
+        parent[root(pair.students[0])] = root(pair.students[1])
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        found[root(pair.students[0])].append(pair)
+    return list(found.values())
+
+
+def shared_lines(first: str, second: str, released: str) -> tuple[set[int], set[int]]:
+    """The lines of two answers, counted from 1, that hold code which both have and the release has not."""
+    known, prints = fingerprints(released), (fingerprints(first), fingerprints(second))
+    both = prints[0].keys() & prints[1].keys() - known.keys()
+    return tuple({line for fingerprint in both for line in found[fingerprint]} for found in prints)
+
+
+def fingerprints(source: str) -> dict[int, set[int]]:
+    """The winnowed fingerprints of code, the smallest hash of each window of grams of tokens, and where each lies.
+
+    Returns:
+        Fingerprint to the lines that it stems from, counted from 1.
+    """
     tokens = normalised(source)
-    grams = [" ".join(tokens[start : start + GRAM_TOKENS]) for start in range(len(tokens) - GRAM_TOKENS + 1)]
-    hashes = [int.from_bytes(hashlib.blake2b(gram.encode(), digest_size=8).digest()) for gram in grams]
-    return {min(hashes[start : start + WINDOW]) for start in range(max(len(hashes) - WINDOW + 1, min(1, len(hashes))))}
+    hashes = []
+    for start in range(len(tokens) - GRAM_TOKENS + 1):
+        gram = tokens[start : start + GRAM_TOKENS]
+        text = " ".join(kind for kind, _ in gram)
+        hashes.append((int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()), start))
+    found: dict[int, set[int]] = defaultdict(set)
+    for begin in range(max(len(hashes) - WINDOW + 1, min(1, len(hashes)))):
+        smallest, start = min(hashes[begin : begin + WINDOW])
+        found[smallest].update(range(tokens[start][1], tokens[start + GRAM_TOKENS - 1][1] + 1))
+    return dict(found)
 
 
-def normalised(source: str) -> list[str]:
-    """The tokens of code, with every name, number and text as one of a kind."""
+def normalised(source: str) -> list[tuple[str, int]]:
+    """The tokens of code, with every name, number and text as one of a kind, and their lines."""
     found = []
     try:
-        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        for token in tokenize.generate_tokens(io.StringIO(source[:LONGEST_SOURCE]).readline):
+            line = token.start[0]
             if token.type == tokenize.NAME:
-                found.append(token.string if keyword.iskeyword(token.string) else "name")
+                found.append((token.string if keyword.iskeyword(token.string) else "name", line))
             elif token.type == tokenize.OP:
-                found.append(token.string)
+                found.append((token.string, line))
             elif token.type in (tokenize.NUMBER, tokenize.STRING):
-                found.append("value")
+                found.append(("value", line))
     except (tokenize.TokenError, SyntaxError):  # the rest of an unfinished cell
         return found
     return found
