@@ -58,20 +58,14 @@ from helpers.local_sagemaker import (
 )
 from helpers.local_sagemaker.console import front as console
 from helpers.local_sagemaker.events import bus
-from helpers.local_sagemaker.lineage import (
-    actions,
-    artifacts,
-    associations,
-    contexts,
-    lineage_groups,
-    query_lineage,
-)
+from helpers.local_sagemaker.lineage import actions, artifacts, associations, contexts, lineage_groups, query_lineage
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
 from helpers.local_sagemaker.pipelines import engine, executions, pipelines
 from helpers.local_sagemaker.registry import package_groups, packages
 from helpers.local_sagemaker.state import Store
+from helpers.local_sagemaker.tuning import tuner, tuning_jobs
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.aws import Aws
@@ -109,6 +103,7 @@ OPERATION_MODULES = (
     tags,
     training,
     transform,
+    tuning_jobs,
     warm_pools,
 )
 # In the order of their starts; they stop in the reverse.
@@ -128,6 +123,7 @@ _WITH_LIFE_CYCLE = (
     async_metrics,
     scaling,
     engine,
+    tuner,
 )
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -160,6 +156,7 @@ class Server:
     scale_down: serverless.ScaleDown
     components: component_fleet.ComponentFleet
     pipelines: engine.Engine
+    tuners: tuner.Tuners
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

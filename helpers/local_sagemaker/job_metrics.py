@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _MOST_DENSE = 1000  # values of a metric that are all kept; of later ones, one a second
+_LONGEST_CURVE = 20_000  # as many epochs as Hyperband knows
 
 # As DescribeTrainingJob shows them for the built-in XGBoost algorithm.
 _XGBOOST_METRICS = (
@@ -37,11 +38,17 @@ XGBOOST_DEFINITIONS = [
 class MetricReader:
     """Reads the metrics of one job from its lines; safe to call from the threads of several hosts.
 
+    Attributes:
+        curve: all values of the objective, in order.
+
     Args:
         definitions: MetricDefinitions of the request.
+        objective: the metric that a tuning job looks at, if one does.
     """
 
-    def __init__(self, definitions: list[dict]) -> None:
+    def __init__(self, definitions: list[dict], objective: str | None = None) -> None:
+        self.curve: list[float] = []
+        self._objective = objective
         # A leading .* changes nothing for a search, but makes it quadratic in the length of a line.
         self._patterns = [
             (definition["Name"], re.compile(definition["Regex"].removeprefix(".*"))) for definition in definitions
@@ -61,6 +68,8 @@ class MetricReader:
                 datum = {"MetricName": name, "Value": value, "Timestamp": time.time()}
                 with self._lock:
                     self._last[name] = datum
+                    if name == self._objective and len(self.curve) < _LONGEST_CURVE:
+                        self.curve.append(value)
                     if self._kept[name] < _MOST_DENSE or datum["Timestamp"] - self._kept_time[name] >= 1:
                         self._data.append(datum)
                         self._kept[name] += 1

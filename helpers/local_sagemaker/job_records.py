@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors
+from helpers.local_sagemaker import errors, kinds
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -19,7 +19,7 @@ def stop(server: Server, kind: str, name: str, mark: Callable[[], object] | None
 
     Args:
         server: the server.
-        kind: TrainingJob, ProcessingJob or TransformJob.
+        kind: such as TrainingJob.
         name: the job's name.
         mark: writes the status Stopping where more than the status changes.
 
@@ -64,4 +64,4 @@ def fail_unfinished(server: Server, kind: str, fail: Callable[[Server, str, str]
 
 
 def _words(kind: str) -> str:
-    return f"{kind.removesuffix('Job').lower()} job"
+    return kinds.of(kind).words

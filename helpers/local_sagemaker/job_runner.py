@@ -55,6 +55,12 @@ class JobRunner:
         if running:
             running[0].cancel(reason)
 
+    def curve(self, kind: str, name: str) -> list[float]:
+        """The values of a running job's objective so far."""
+        with self._lock:
+            running = self._running.get((kind, name))
+        return running[0].curve if running else []
+
     def close(self) -> None:
         """Ends all jobs at once, because the server goes away."""
         with self._lock:

@@ -92,6 +92,9 @@ class Outcome:
 class Job:
     """One job while it runs; made by `JobRunner.submit`.
 
+    Attributes:
+        curve: the values of a tuned training job's objective so far; whoever runs the job sets it.
+
     Args:
         server: the server that it runs in.
         kind: TrainingJob, ProcessingJob or TransformJob.
@@ -122,6 +125,7 @@ class Job:
         # Sockets are made in it: its path is short.
         self._temporary = unix_sockets.socket_folder(jobs_folder(server)) / secrets.token_hex(4)
         self.cut: str | None = None
+        self.curve: list[float] = []
         self._isolated = isolated
         self._limits = limits or containment.limits(server.home)
         self._log_group = log_group

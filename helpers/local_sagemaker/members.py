@@ -37,6 +37,17 @@ _PACKAGED = (
     *(f"AdditionalModelDataSources.S3DataSource.{name}" for name in _S3_MODEL),
     *(f"ModelDataSource.S3DataSource.{name}" for name in _S3_MODEL),
 )
+_TUNED = (
+    "AlgorithmSpecification.AlgorithmName",
+    "HyperParameterRanges.AutoParameters",
+    "InputDataConfig.DataSource.DatasetSource",
+    "InputDataConfig.DataSource.FileSystemDataSource",
+    "InputDataConfig.DataSource.S3DataSource.HubAccessConfig",
+    "ResourceConfig.InstanceGroups",
+    "ResourceConfig.InstancePlacementConfig",
+    "ResourceConfig.InstancePreferences",
+    "ResourceConfig.TrainingPlanArn",
+)
 
 # By operation: the way to each member, through lists and structures alike.
 REFUSED: dict[str, tuple[str, ...]] = {
@@ -46,6 +57,12 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "MetricsConfig",
         *(f"ProductionVariants.{name}" for name in _VARIANT),
         *(f"ShadowProductionVariants.{name}" for name in _VARIANT),
+    ),
+    "CreateHyperParameterTuningJob": (
+        "Autotune",
+        "HyperParameterTuningJobConfig.ParameterRanges.AutoParameters",
+        *(f"TrainingJobDefinition.{name}" for name in _TUNED),
+        *(f"TrainingJobDefinitions.{name}" for name in _TUNED),
     ),
     "CreateInferenceComponent": _COMPONENT,
     "CreateModel": (
@@ -93,6 +110,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
 
 # What is kept and described without an effect, and why that misleads nobody.
 KEPT: dict[str, str] = {
+    "AllocationStrategy": "There is capacity for the preferred instance type at any time.",
     "AttributeNames": "They go with S3DataType AugmentedManifestFile, which is refused.",
     "DataCacheConfig": "The files of a component are kept on this machine in any case.",
     "DebugHookConfig": "Older SDKs send it by default. No tensors are saved by it.",

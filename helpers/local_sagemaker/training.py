@@ -33,6 +33,8 @@ from helpers.local_sagemaker.jobs import (
     ServerStoppedError,
 )
 from helpers.local_sagemaker.operations import operation
+from helpers.local_sagemaker.runtimes import training_toolkit
+from helpers.local_sagemaker.tuning import trials
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -81,16 +83,7 @@ def create_training_job(server: Server, request: dict) -> dict:
     name, algorithm = request["TrainingJobName"], request["AlgorithmSpecification"]
     if server.store.get(KIND, name):
         raise kinds.of(KIND).already_exists(name)
-    if "TrainingImage" not in algorithm:
-        raise errors.validation(
-            "The local SageMaker trains with AlgorithmSpecification.TrainingImage, and none is given."
-        )
-    _check_available(request)
-    permissions.require_role(server, request["RoleArn"])
-    _check_metric_definitions(algorithm)
-    _check_waiting(request)
-    training_run.check_locations(request)
-    channels.check(server, request)
+    check(server, request)
     arn = server.arn("training-job", name)
     now = time.time()
     record = (
@@ -110,6 +103,7 @@ def create_training_job(server: Server, request: dict) -> dict:
             "AlgorithmSpecification": algorithm | _built_in_metrics(request),
             "CreationTime": now,
             **_rule_statuses(request),
+            **trials.owner(server, name),
         }
     )
     with server.store.transaction():
@@ -118,6 +112,25 @@ def create_training_job(server: Server, request: dict) -> dict:
         warm_pools.take(server, record)
     _submit(server, record)
     return {"TrainingJobArn": arn}
+
+
+def check(server: Server, request: dict) -> None:
+    """Checks a request of CreateTrainingJob, but for its name.
+
+    Raises:
+        AwsError: it could not be run.
+    """
+    algorithm = request["AlgorithmSpecification"]
+    if "TrainingImage" not in algorithm:
+        raise errors.validation(
+            "The local SageMaker trains with AlgorithmSpecification.TrainingImage, and none is given."
+        )
+    _check_available(request)
+    permissions.require_role(server, request["RoleArn"])
+    _check_metric_definitions(algorithm)
+    _check_waiting(request)
+    training_run.check_locations(request)
+    channels.check(server, request)
 
 
 def _submit(server: Server, record: dict) -> None:
@@ -230,7 +243,9 @@ def run(job: Job) -> None:
         runtime = images.runtime_for(record["AlgorithmSpecification"]["TrainingImage"])
     except errors.AwsError as error:
         raise JobError(f"ClientError: {error.message}") from error
-    reader = job_metrics.MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
+    objective = record.get("HyperParameters", {}).get(training_toolkit.TUNING_METRIC)
+    reader = job_metrics.MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []), objective)
+    job.curve = reader.curve
     try:
         cut = _attempt(job, record, runtime, reader)
         while cut == INTERRUPTED:
@@ -262,7 +277,9 @@ def _attempt(job: Job, record: dict, runtime: images.Runtime, reader: job_metric
         return training_run.execute(job, record, launch, reader.read).cut
     finally:
         reader.publish(server, job.name)
-        server.store.update(KIND, job.name, FinalMetricDataList=reader.final() or None)
+        server.store.update(
+            KIND, job.name, FinalMetricDataList=reader.final() or None, **{trials.CURVE: reader.curve or None}
+        )
 
 
 def fail(server: Server, name: str, reason: str) -> None:

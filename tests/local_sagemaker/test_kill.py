@@ -9,6 +9,8 @@ from collections.abc import Callable
 import asynchronous
 import deployed
 import pytest
+import submitted_jobs
+import tuned
 from botocore.exceptions import ClientError
 from killed import PATIENCE_SECONDS, Victim
 
@@ -25,6 +27,7 @@ DATA_POINTS = {
     "job uploading": 1,
 }
 SERVING_POINTS = {"endpoint created": 1, "endpoint updated": 1, "endpoint deleted": 1, "invocation": 99}
+TUNING_POINTS = {"tuning created": 1, "tuning counted": 2}
 ROLLOUT_POINTS = {"canary begun": 1, "canary baking": 1, "request accepted": 5}
 CANARY = {
     "BlueGreenUpdatePolicy": {
@@ -38,6 +41,8 @@ CANARY = {
 pytestmark = pytest.mark.timeout(900)  # on a machine that does much else
 
 BUCKET = "killed"
+ROLE = "arn:aws:iam::111122223333:role/CourseExecutionRole"
+GRID = (1, 2, 3, 4)
 SIZES = (10, 90_000)  # of objects: in the journal, and in a file beside it
 TRAIN = "head -c 2000000 /dev/urandom > /opt/ml/model/weights; sleep 0.1"
 FINAL = ("Completed", "Failed")
@@ -92,12 +97,11 @@ def models(victim: Victim) -> None:
 def jobs(victim: Victim) -> None:
     """Runs a training job to its end."""
     sm, name = victim.client("sagemaker"), f"job-{next(_numbers)}"
-    role = "arn:aws:iam::111122223333:role/CourseExecutionRole"
     with victim.ledger.change("job", name, "there"):
         victim.reached("job created")
         sm.create_training_job(
             TrainingJobName=name,
-            RoleArn=role,
+            RoleArn=ROLE,
             AlgorithmSpecification={
                 "TrainingImage": "local/trainer",
                 "TrainingInputMode": "File",
@@ -170,6 +174,25 @@ def requests(victim: Victim) -> None:
         pass  # whoever has been told where the answer will be may rely on it
     victim.reached("request accepted")
     time.sleep(0.05)
+
+
+def tunings(victim: Victim) -> None:
+    """Runs a tuning job over a grid to its end."""
+    tuning, name = tuning_of(victim), f"tuning-{next(_numbers)}"
+    with victim.ledger.change("tuning", name, "Completed"):
+        victim.reached("tuning created")
+        tuning.create(name, "Grid", None, 2, tuned.categories(*GRID))
+    counted = 0
+    while (job := tuning.described(name))["HyperParameterTuningJobStatus"] not in FINAL:
+        if job["TrainingJobStatusCounters"]["Completed"] > counted:
+            counted = job["TrainingJobStatusCounters"]["Completed"]
+            victim.reached("tuning counted")
+        time.sleep(0.005)
+
+
+def tuning_of(victim: Victim) -> tuned.Tuning:
+    """Creates and reads tuning jobs."""
+    return tuned.Tuning(submitted_jobs.Submitter(victim.client, BUCKET, ROLE, lambda prefix: f"{prefix}-killed"))
 
 
 def ask(victim: Victim, endpoint: str) -> str:
@@ -246,6 +269,23 @@ def read_answer(victim: Victim, location: str) -> str:
     return json.loads(answer)["name"]
 
 
+def read_tuning(victim: Victim, name: str) -> str | None:
+    """How a tuning job ends, which goes on by itself; every place of its grid has one training job that succeeded."""
+    tuning = tuning_of(victim)
+    try:
+        job = tuning.ended(name)
+    except ClientError as error:
+        assert "can't find a tuning job" in str(error)
+        return None
+    trials = tuning.jobs(name)
+    found = [trial["TunedHyperParameters"]["x"] for trial in trials if trial["ObjectiveStatus"] == "Succeeded"]
+    assert sorted(found) == sorted(map(str, GRID)), trials
+    cut_short = [trial for trial in trials if trial["ObjectiveStatus"] != "Succeeded"]
+    assert all("stopped while the job ran" in trial["FailureReason"] for trial in cut_short), trials
+    assert job["TrainingJobStatusCounters"]["RetryableError"] == len(cut_short), job
+    return job["HyperParameterTuningJobStatus"]
+
+
 READ: dict[str, Callable[[Victim, str], object]] = {
     "object": read_object,
     "model": read_model,
@@ -253,6 +293,7 @@ READ: dict[str, Callable[[Victim, str], object]] = {
     "outcome": read_outcome,
     "endpoint": read_endpoint,
     "answer": read_answer,
+    "tuning": read_tuning,
 }
 
 
@@ -332,3 +373,9 @@ def test_canaries_and_asynchronous_requests_survive_kills_at_random_points(victi
     create(victim, "canary", "pair-one")
     kills = kill_at(victim, ROLLOUT_POINTS, 2, [canaries, requests])
     report("Kills amid canaries and asynchronous requests", kills, bar=6, **found(victim))
+
+
+@pytest.mark.parametrize("victim", [4], indirect=True)
+def test_tuning_jobs_survive_kills_at_random_points(victim, report):
+    kills = kill_at(victim, TUNING_POINTS, 4, [tunings])
+    report("Kills amid tuning jobs", kills, bar=8, **found(victim))

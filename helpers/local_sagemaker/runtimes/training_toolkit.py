@@ -28,6 +28,7 @@ CODE_DIR = "/opt/ml/code"
 SM_DRIVERS_DIR = "input/data/sm_drivers"
 XGBOOST_ALGORITHM = Path(__file__).parent / "xgboost_algorithm.py"
 _RESERVED_PREFIX = "sagemaker_"
+TUNING_METRIC = "_tuning_objective_metric"  # the hyperparameter of a tuned job that names its objective
 # How the SDK 2 asks for a launcher: hyperparameters such as sagemaker_torch_distributed_enabled.
 _LAUNCHERS = re.compile(r"sagemaker_(\w+)_enabled")
 _TORCHRUN = ("torch_distributed", "pytorch_ddp")
@@ -82,7 +83,9 @@ class Training:
     def user_hyperparameters(self) -> dict[str, object]:
         """The hyperparameters of the script, decoded from JSON where they are JSON."""
         return {
-            name: decode(value) for name, value in self.hyperparameters.items() if not name.startswith(_RESERVED_PREFIX)
+            name: decode(value)
+            for name, value in self.hyperparameters.items()
+            if not name.startswith(_RESERVED_PREFIX) and name != TUNING_METRIC
         }
 
     @property

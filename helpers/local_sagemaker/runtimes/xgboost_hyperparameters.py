@@ -178,7 +178,10 @@ def parse_hyperparameters(given: dict[str, str]) -> dict:
         raise ClientError(
             "Do not need to setup parameter 'num_class' for learning task other than multi-classification."
         )
-    values["eval_metric"] = _eval_metrics(values.get("eval_metric", ""))
+    metrics = _eval_metrics(values.get("eval_metric", ""))
+    # What a tuning job looks at is evaluated in any case; first, because the last metric decides on early stopping.
+    tuned = _eval_metrics(values.get("_tuning_objective_metric", "").partition(":")[2])
+    values["eval_metric"] = [name for name in tuned if name not in metrics] + metrics
     return values
 
 

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning jobs: their search, their training jobs, and what ends both."""
