@@ -57,7 +57,7 @@ from helpers.local_sagemaker import (
     warm_pools,
 )
 from helpers.local_sagemaker.console import front as console
-from helpers.local_sagemaker.events import bus
+from helpers.local_sagemaker.events import bus, timetable
 from helpers.local_sagemaker.lineage import actions, artifacts, associations, contexts, lineage_groups, query_lineage
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
@@ -110,6 +110,7 @@ OPERATION_MODULES = (
 _WITH_LIFE_CYCLE = (
     state_changes,
     bus,
+    timetable,
     alarm_watch,
     metrics,
     data_capture,
@@ -143,6 +144,7 @@ class Server:
 
     state_changes: state_changes.StateChanges
     event_buses: bus.EventBuses
+    timetable: timetable.Timetable
     alarm_watch: alarm_watch.AlarmWatch
     scaling: scaling.Scaling
     jobs: job_runner.JobRunner

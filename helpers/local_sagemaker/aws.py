@@ -22,6 +22,7 @@ from urllib.parse import unquote_to_bytes, urlencode
 from aiohttp import web
 
 from helpers.local_sagemaker import arns, clock, cloudwatch, disk_space, errors, log_events, shims
+from helpers.local_sagemaker.events import scheduler
 from helpers.local_sagemaker.journal import Call, Journal
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Aws:
         try:
             if call.service == "sagemaker":
                 raise errors.validation(_not_available(call, ""))
+            if call.service == scheduler.SERVICE:
+                return Answer(200, [("Content-Type", "application/json")], scheduler.answer(self.server, call))
             if not self._loaded:
                 self._load()
             shim = shims.SHIMS.get((call.service, call.operation))

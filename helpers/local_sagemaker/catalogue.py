@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 from helpers.local_sagemaker import alarms, app, auto_scaling, images, model, operations, routes, shims
+from helpers.local_sagemaker.events import scheduler
 from helpers.local_sagemaker.operations import Level
 
 SERVICES = ("sagemaker", *routes.SERVICES)
@@ -29,6 +30,7 @@ def shimmed() -> list[tuple[str, list[str], str]]:
     found = [
         (auto_scaling.SERVICE, [*auto_scaling.OPERATIONS], "instances follow their real metrics and the schedule."),
         ("monitoring", [*alarms.OPERATIONS], "alarms are evaluated by M of N periods, and take their actions."),
+        (scheduler.SERVICE, [*scheduler.OPERATIONS], "schedules start jobs and pipelines, and send messages."),
     ]
     for handler in dict.fromkeys(shims.SHIMS.values()):
         answered = [key for key, shim in shims.SHIMS.items() if shim is handler]

@@ -44,9 +44,8 @@ class EventBuses:
         self._woken.set()
 
     def invoke(self, rule: Rule, event: dict) -> None:
-        """Gives an event to all targets of a rule, whatever its pattern."""
+        """Writes down that all targets of a rule get an event, whatever its pattern, in the caller's transaction."""
         self.deliveries.add(self._invocations(rule, event))
-        self.deliveries.wake()
 
     def stop(self) -> None:
         """Ends the threads; what was accepted is delivered after the next start."""
@@ -71,7 +70,7 @@ class EventBuses:
             try:
                 rows = self._server.store.execute("SELECT id, bus, event FROM events ORDER BY id LIMIT 100")
                 for row in rows:
-                    self._route(*row)
+                    self._route(self.rules.current(), *row)
                 self.deliveries.wake()
             except Exception:
                 logger.exception("events are not routed")
@@ -80,9 +79,9 @@ class EventBuses:
             if not rows:
                 self._woken.wait()
 
-    def _route(self, row: int, bus: str, written: str) -> None:
+    def _route(self, rules: list[Rule], row: int, bus: str, written: str) -> None:
         event = json.loads(written)
-        chosen = [rule for rule in self.rules.current() if rule.chooses(bus, event)]
+        chosen = [rule for rule in rules if rule.chooses(bus, event)]
         with self._server.store.transaction() as connection:
             for rule in chosen:
                 self.deliveries.add(self._invocations(rule, event))

@@ -14,9 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from helpers.local_sagemaker.errors import AwsError
 from helpers.local_sagemaker.events import targets
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class Deliveries:
         try:
             text = invocation.text.replace("<aws.scheduler.attempt-number>", str(attempts + 1))
             targets.invoke(self._server, invocation.target, text, invocation.token)
-        except (AwsError, ClientError, BotoCoreError) as error:
+        except Exception as error:  # whatever is wrong with one invocation, those behind it go on
             if self._stopped.is_set():
                 return
             self._count(invocation, "FailedInvocations")
@@ -196,7 +195,7 @@ def _passes(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return status >= 500 or error.response["Error"]["Code"] in _PASSING
-    return isinstance(error, BotoCoreError) and not type(error).__name__.startswith("Param")
+    return isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError)
 
 
 def _told(error: Exception) -> tuple[str, str]:

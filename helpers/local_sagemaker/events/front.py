@@ -102,6 +102,7 @@ def change_rules(aws: Aws, call: Call) -> Answer:
     """events: rules, targets and buses are moto's; what is changed counts from the next event on."""
     answer = aws.tell(call)
     aws.server.event_buses.rules.changed()
+    aws.server.timetable.wake()
     return answer
 
 

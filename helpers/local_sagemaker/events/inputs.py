@@ -25,6 +25,8 @@ def check(target: dict) -> None:
     given = [name for name in ("Input", "InputPath", "InputTransformer") if name in target]
     if len(given) > 1:
         raise _refused(f"Only one of Input, InputPath, or InputTransformer must be provided for target {target['Id']}.")
+    if given and ":event-bus/" in target["Arn"]:
+        raise _refused(f"{given[0]} is not supported for the event bus of target {target['Id']}.")
     if "Input" in target:
         try:
             json.loads(target["Input"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore import xform_name
 
-from helpers.local_sagemaker import errors
+from helpers.local_sagemaker import errors, model
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -32,12 +32,24 @@ def check(arn: str) -> None:
     if (match := _UNIVERSAL.fullmatch(arn)) and match["service"] in _SERVICES:
         if match["operation"].startswith(_READS):
             raise errors.validation(f"{arn} is not a supported target: it only reads.")
+        if _operation(match) not in model.service(_SERVICES[match["service"]])["operations"]:
+            raise errors.validation(f"{arn} is not a supported target: there is no such operation.")
         return
     if _kind(arn) is None:
         raise errors.validation(
             f"The target {arn} is not available in the local SageMaker. There are SNS topics, SQS queues, log groups, "
             f"event buses and SageMaker pipelines, and for schedules aws-sdk calls of {', '.join(_SERVICES)}."
         )
+
+
+def is_universal(arn: str) -> bool:
+    """Whether a target is an operation of AWS's API."""
+    return _UNIVERSAL.fullmatch(arn) is not None
+
+
+def _operation(match: re.Match) -> str:
+    """The operation of a universal target: CreateProcessingJob of `createProcessingJob`."""
+    return match["operation"][:1].upper() + match["operation"][1:]
 
 
 def invoke(server: Server, target: dict, text: str, token: str) -> None:
@@ -51,11 +63,13 @@ def invoke(server: Server, target: dict, text: str, token: str) -> None:
 
     Raises:
         ClientError: the target does not take it.
-        AwsError: as `check`, and where the text is not what the target needs.
+        BotoCoreError: the text is no request of that operation.
+        AwsError: an event bus does not take the event.
     """
     arn = target["Arn"]
     if match := _UNIVERSAL.fullmatch(arn):
-        _call(server.client(_SERVICES[match["service"]]), match["operation"], text)
+        call = getattr(server.client(_SERVICES[match["service"]]), xform_name(_operation(match)))
+        call(**json.loads(text))
         return
     kind = _kind(arn)
     if kind == "sns":
@@ -122,15 +136,3 @@ def _put_event(server: Server, target: dict, text: str) -> None:
     if answer["FailedEntryCount"]:
         failed = answer["Entries"][0]
         raise errors.AwsError(failed["ErrorCode"], failed["ErrorMessage"])
-
-
-def _call(client: BaseClient, operation: str, text: str) -> None:
-    """An operation that a universal target names, with the JSON text as its request."""
-    name = operation[:1].upper() + operation[1:]
-    if name not in client.meta.service_model.operation_names:
-        raise errors.validation(f"{client.meta.service_model.service_name} has no operation {operation}.")
-    try:
-        request = json.loads(text or "{}")
-    except ValueError as error:
-        raise errors.validation(f"The input of {operation} is not JSON: {error}") from None
-    getattr(client, xform_name(name))(**request)
