@@ -46,6 +46,7 @@ class Test:
 
     Attributes:
         task: its grade_id.
+        place: of its cell.
         points: that it is worth.
         source: visible and hidden part.
         first_hidden_line: counted from 1; beyond the end if nothing is hidden.
@@ -57,6 +58,7 @@ class Test:
     __test__ = False  # for pytest: no class of tests
 
     task: str
+    place: int
     points: float
     source: str
     first_hidden_line: int
@@ -74,8 +76,9 @@ class Examination:
         cells: sources of the lab's own code cells, by place in the notebook; solutions are not among them.
         tests: by grade_id, in the notebook's order.
         impure: places of cells that need the student's names, directly or through others.
-        modules: what the lab imports anywhere.
+        modules: what the lab imports anywhere, with the names that it takes from modules.
         names: what each cell does with names, by place.
+        solutions: sources of the lab's own solutions, by place.
     """
 
     lab: str
@@ -84,6 +87,7 @@ class Examination:
     impure: frozenset[int]
     modules: tuple[str, ...]
     names: dict[int, Names] = field(default_factory=dict)
+    solutions: dict[int, str] = field(default_factory=dict)
 
 
 def examination(lab: str, source: dict[str, Any]) -> Examination:
@@ -97,11 +101,12 @@ def examination(lab: str, source: dict[str, Any]) -> Examination:
     functions = {place: _defined(trees[place] or _without_magics(_text(code[place]))) for place in solutions}
     tests, impure = {}, set()
     for place in sorted(graded - solutions):
-        context, answers = _needs(place, names, own, functions)
+        context, answers = needs(place, names, own, functions)
         impure |= _impure(context, names, own, functions)
         options = _options(code[place])
         tests[options["grade_id"]] = Test(
             task=options["grade_id"],
+            place=place,
             points=float(options["points"]),
             source=_text(code[place]),
             first_hidden_line=first_hidden_line(_text(code[place])),
@@ -110,7 +115,8 @@ def examination(lab: str, source: dict[str, Any]) -> Examination:
             inside=_inside(code[place], place, context, answers, trees, solutions),
         )
     modules = tuple(dict.fromkeys(module for tree in trees.values() if tree for module in _imports(tree)))
-    return Examination(lab, own, tests, frozenset(impure), modules, names)
+    written = {place: _text(code[place]) for place in solutions}
+    return Examination(lab, own, tests, frozenset(impure), modules, names, written)
 
 
 def _inside(
@@ -152,9 +158,9 @@ def names_of(tree: ast.Module) -> Names:
     binds: set[str] = set()
     uses: set[str] = set()
     changes: set[str] = set()
-    everything = set().union(*(_scopes(statement)[0] for statement in tree.body))
+    everything = set().union(*(scopes(statement)[0] for statement in tree.body))
     for statement in tree.body:
-        bound, read, read_later = _scopes(statement)
+        bound, read, read_later = scopes(statement)
         at_once = set() if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign) else bound
         uses |= (read - binds - at_once) | (read_later - everything)
         binds |= bound
@@ -169,7 +175,7 @@ def _imported(statement: ast.stmt) -> set[str]:
     return {alias.asname or alias.name.partition(".")[0] for node in nodes for alias in node.names}
 
 
-def _scopes(statement: ast.stmt) -> tuple[set[str], set[str], set[str]]:
+def scopes(statement: ast.stmt) -> tuple[set[str], set[str], set[str]]:
     """Names that a statement binds, those that it reads at once, and those that its functions read when called."""
     table = symtable.symtable(ast.unparse(statement), "<cell>", "exec")
     bound = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
@@ -198,10 +204,17 @@ def _changed(statement: ast.stmt) -> set[str]:
     return changed
 
 
-def _needs(
+def needs(
     place: int, names: dict[int, Names], own: dict[int, str], functions: dict[int, set[str]]
 ) -> tuple[set[int], dict[str, bool]]:
-    """The lab's own cells that a cell needs, and the student's names that it or they need."""
+    """The lab's own cells that a cell needs, and the student's names that it or they need.
+
+    Args:
+        place: of the cell.
+        names: what each cell does with names.
+        own: the lab's own cells.
+        functions: by place of a solution cell, the functions that it defines.
+    """
     context: set[int] = set()
     answers: dict[str, bool] = {}
     waiting = [(place, name) for name in names[place].uses]
@@ -234,7 +247,7 @@ def _binder(before: int, name: str, names: dict[int, Names]) -> int | None:
 def _impure(
     context: set[int], names: dict[int, Names], own: dict[int, str], functions: dict[int, set[str]]
 ) -> set[int]:
-    return {place for place in context if _needs(place, names, own, functions)[1]}
+    return {place for place in context if needs(place, names, own, functions)[1]}
 
 
 def _root(node: ast.AST) -> set[str]:
@@ -253,7 +266,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "helpers")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
 
 
 def _parse(source: str) -> ast.Module | None:

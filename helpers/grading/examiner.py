@@ -16,18 +16,21 @@ import random
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from helpers.grading import answers, controls
 from helpers.grading.answers import Answer
 from helpers.grading.channel import Channel, Message
 from helpers.grading.examination import Examination, Test
+from helpers.grading.rehearsal import Memory
 from helpers.grading.sandbox import Limits
 from helpers.grading.student import InterpreterDied, Student
 
 MAX_DEATHS = 3
+_DECORATOR = "__remembering__"
 
 
 @dataclass
@@ -116,6 +119,7 @@ class Examiner:
     Args:
         exam: the lab's tests.
         namespaces: the lab's data.
+        memory: what tests computed before.
         control: of the fork server.
         limits: of the submission.
         report: is told of each cell and each test as it is done.
@@ -125,12 +129,13 @@ class Examiner:
         self,
         exam: Examination,
         namespaces: Namespaces,
+        memory: Memory,
         control: Channel,
         limits: Limits,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
         self._exam, self._namespaces, self._control, self._limits = exam, namespaces, control, limits
-        self._report = report
+        self._memory, self._report = memory, report
         self._deadline = time.monotonic() + limits.notebook_seconds
         self._done: list[str] = []
         self._deaths: list[str] = []
@@ -220,7 +225,7 @@ class Examiner:
             with _time_limit(self._limits.cell_seconds):
                 namespace, failed = self._namespaces.of(test, student)
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    value = execute(test.source, namespace, name)
+                    value = execute(test.source, namespace, name, self._memory.decorators(test))
         except InterpreterDied:
             raise
         except TookTooLong:
@@ -265,10 +270,23 @@ def _inside_outcome(told: Message) -> tuple[Any, BaseException | None]:
         return None, error
 
 
-def execute(source: str, namespace: dict[str, Any], name: str) -> Any:
-    """Execute a cell as a notebook does; returns the value of its last line if that is an expression."""
+def execute(
+    source: str, namespace: dict[str, Any], name: str, decorators: Mapping[str, Callable] = MappingProxyType({})
+) -> Any:
+    """Execute a cell as a notebook does; returns the value of its last line if that is an expression.
+
+    Args:
+        source: the cell's.
+        namespace: where it executes.
+        name: that tracebacks give it.
+        decorators: of functions that it defines.
+    """
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     tree = ast.parse(source)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name in decorators:
+            namespace[_DECORATOR] = decorators[node.name]
+            node.decorator_list.append(ast.copy_location(ast.Name(_DECORATOR, ast.Load()), node))
     last = tree.body.pop() if answers.is_expression(source) else None
     exec(compile(tree, name, "exec"), namespace)  # noqa: S102 - the lab's own cells
     if last is None:

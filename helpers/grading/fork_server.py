@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from helpers.grading import interpreter, sandbox
+from helpers.grading import interpreter, sandbox, warm
 from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.processes import children, kill
 from helpers.grading.sandbox import Limits
@@ -46,9 +46,10 @@ class Setting:
 
 def preload(modules: Iterable[str]) -> Any:
     """Import the lab's modules and make the shell that the forks inherit."""
-    for module in modules:
+    for name in modules:
         with contextlib.suppress(Exception):  # the submission's own import will tell
-            importlib.import_module(module)
+            _bring(name)
+    warm.remember_checked_schemas()
     shell = interpreter.make_shell()
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if others:
@@ -56,6 +57,15 @@ def preload(modules: Iterable[str]) -> Any:
         for name in others:
             os.write(2, f"grading: the thread {name} of an imported module is not in the forks\n".encode())
     return shell
+
+
+def _bring(name: str) -> None:
+    """Import a module, or what a module gives under a name: some load only then what they need."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, member = name.rpartition(".")
+        getattr(importlib.import_module(module), member)
 
 
 def start(setting: Setting, shell: Any, slot: int, scratch: str) -> tuple[int, Channel]:

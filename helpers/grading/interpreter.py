@@ -55,6 +55,7 @@ class Interpreter:
         self._cell_bytes = cell_bytes
         self.outputs = Outputs(cell_bytes, 8 * cell_bytes)
         self._descriptors = Descriptors()
+        self._quiet = False
         redirect(self.outputs)
         self._capture_displays()
 
@@ -72,6 +73,7 @@ class Interpreter:
     def _cell(self, asked: Message) -> tuple[dict, list[bytes]]:
         """Execute a cell; with `value`, also say what its last expression is worth."""
         self.outputs.begin()
+        self._quiet = bool(asked.body.get("value"))
         result = self.shell.run_cell(asked.body["source"], store_history=True, silent=False)
         if printed := self._descriptors.take(self._cell_bytes):
             self.outputs.stream("stdout", printed)
@@ -130,6 +132,13 @@ class Interpreter:
         def show_traceback(kind: type, value: BaseException, lines: list[str]) -> None:
             outputs.error(kind.__name__, _text(value), lines)
 
+        format_traceback = shell.showtraceback
+
+        def show_unless_quiet(*arguments: Any, **keywords: Any) -> None:
+            if not self._quiet:  # the outputs of a test are read by nobody
+                format_traceback(*arguments, **keywords)
+
+        shell.showtraceback = show_unless_quiet
         shell.display_pub.publish = publish
         shell.display_pub.clear_output = lambda wait=False: None
         shell.displayhook.write_format_data = write_format_data

@@ -210,7 +210,8 @@ def clean_environment(threads: int) -> dict[str, str]:
     programs = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
     root = str(Path(__file__).parents[2])
     counts = dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), str(threads)
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT"),
+        str(threads),
     )
     kept = {name: os.environ[name] for name in _KEPT_NAMES if name in os.environ}
     return {
@@ -221,6 +222,7 @@ def clean_environment(threads: int) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "OMP_WAIT_POLICY": "passive",  # a thread that spins takes the core that another submission needs
         "LANG": "C.UTF-8",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108 - of the sandbox

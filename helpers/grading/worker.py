@@ -22,10 +22,11 @@ from typing import Any, NoReturn
 from helpers.grading import fork_server, interpreter, sandbox
 from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.examination import Examination, examination
-from helpers.grading.examiner import Examiner, Namespaces
+from helpers.grading.examiner import Examiner, Namespaces, execute
 from helpers.grading.files import scratch_folder
 from helpers.grading.fork_server import Setting
 from helpers.grading.processes import children, kill
+from helpers.grading.rehearsal import Memory, Rehearsal
 from helpers.grading.sandbox import Limits
 
 MAX_REPORT = 64 * 2**20
@@ -50,6 +51,8 @@ class Worker:
         _, self._control = fork_server.start(setting, shell, slot, scratch)
         self._exam: Examination | None = None
         self._namespaces: Namespaces | None = None
+        self._memory: Memory | None = None
+        self._rehearsal: Rehearsal | None = None
 
     def learn(self, lab: str, source: dict[str, Any]) -> None:
         """Read the lab's tests, and execute what they need of the lab's own cells, beside the lab's files."""
@@ -59,6 +62,8 @@ class Worker:
             self._exam = examination(lab, source)
             self._namespaces = Namespaces(self._exam)
             os.chdir("/")
+        self._memory = Memory(self._exam)
+        self._rehearsal = Rehearsal(self._memory, execute)
         for test in self._exam.tests.values():
             if why := self._namespaces.inside(test):
                 print(f"{test.task} runs in the student's interpreter: {why}", file=sys.stderr, flush=True)
@@ -74,6 +79,7 @@ class Worker:
             ChannelClosed: the fork server has ended, and nothing can be executed any more.
         """
         began = time.perf_counter()
+        self._rehearsal.look()
         reads, writes = os.pipe()
         worker = os.getpid()
         pid = os.fork()
@@ -100,7 +106,8 @@ class Worker:
                     pipe.write(json.dumps(entry) + "\n")
                     pipe.flush()
 
-                Examiner(self._exam, self._namespaces, self._control, self._setting.limits, report).examine(cells)
+                lab = self._exam, self._namespaces, self._memory
+                Examiner(*lab, self._control, self._setting.limits, report).examine(cells)
             code = 0
         finally:
             os._exit(code)

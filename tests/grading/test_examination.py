@@ -85,7 +85,7 @@ def test_the_modules_that_the_lab_imports_are_known():
     exam = examination(
         "lab", notebook(("lab", "import a.b as c, d"), ("lab", "def g():\n    from e.f import h"), SOLUTION)
     )
-    assert exam.modules == ("a.b", "d", "e.f")
+    assert exam.modules == ("a.b", "d", "e.f", "e.f.h")
 
 
 def test_hidden_tests_begin_at_their_marker():
