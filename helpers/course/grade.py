@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from helpers.course.project import CourseError, find_labs, find_root, put_environment_on_path, skip_slow_grammars
-from helpers.grading import downloads, sandbox
+from helpers.grading import backends, downloads
 from helpers.grading.files import scratch_folder
 from helpers.grading.intake import RefusedSubmission, Submission, find_submissions
+from helpers.grading.sandbox import SandboxError
 from helpers.grading.verdict import Verdict
 
 NAMED = 10  # students that a message names
@@ -44,30 +45,35 @@ def grade(
     """Grade the submissions of a lab."""
     root = find_root()
     find_labs(root, [lab])
-    if scheduler is None:
-        require_sandbox(no_sandbox)
+    backend = choose_sandbox(no_sandbox, scheduler is not None)
     count = workers or os.cpu_count() or 1
     with scratch_folder("course-grade-") as unpacked:
         given = (submitted or root / "submitted").resolve()
         submissions = choose_submissions(given, lab, student or [], unpacked)
-        verdicts = grade_all(root, lab, submissions, count, scheduler, resume, sandboxed=not no_sandbox)
+        verdicts = grade_all(root, lab, submissions, count, scheduler, resume, backend)
     print_verdicts(lab, verdicts)
     typer.echo(f"gradebook: {root / 'gradebook.db'}, feedback: {root / 'feedback'}, notebooks: {root / 'autograded'}")
 
 
-def require_sandbox(no_sandbox: bool) -> None:
-    """Check that the sandbox holds here, or warn that there is none.
+def choose_sandbox(no_sandbox: bool, on_cluster: bool) -> str:
+    """The sandbox that submissions execute in, said on the terminal; a warning if there is none.
 
     Raises:
-        CourseError: it does not hold, and nobody said to go without.
+        CourseError: none holds here, and nobody said to go without.
     """
     if no_sandbox:
         typer.secho("warning: submissions execute without a sandbox, with your rights", err=True, fg="yellow")
-        return
+        return backends.NONE
+    if on_cluster:
+        typer.echo("sandbox: what each Dask worker's machine allows")
+        return backends.NAMESPACES
     try:
-        sandbox.probe()
-    except sandbox.SandboxError as error:
+        backend = backends.choose()
+    except SandboxError as error:
         raise CourseError(str(error)) from error
+    slower = ", which imports the lab's modules for each submission" if backend == backends.BUBBLEWRAP else ""
+    typer.echo(f"sandbox: {backend}{slower}")
+    return backend
 
 
 def choose_submissions(given: Path, lab: str, wanted: list[str], unpacked: Path) -> list[Submission]:
@@ -107,7 +113,7 @@ def grade_all(
     workers: int = 1,
     scheduler: str | None = None,
     resume: bool = True,
-    sandboxed: bool = True,
+    backend: str = backends.NAMESPACES,
 ) -> list[Verdict]:
     """Grade submissions into the course's gradebook, with live progress.
 
@@ -118,7 +124,7 @@ def grade_all(
         workers: of this machine, used without a scheduler.
         scheduler: address of a Dask scheduler.
         resume: take over what was graded with the same tests and packages.
-        sandboxed: False executes with the caller's rights.
+        backend: the sandbox, one of `backends`; NONE executes with the caller's rights.
 
     Raises:
         CourseError: the lab itself cannot be graded, or a submission got no verdict; the message names those.
@@ -132,7 +138,7 @@ def grade_all(
     from helpers.grading.gradebook import GradebookWriter, PreparationError
 
     threads = max(1, (os.cpu_count() or 1) // workers)
-    package = pool.read_package(root / "source" / lab, lab, sandboxed=sandboxed, threads=threads)
+    package = pool.read_package(root / "source" / lab, lab, backend=backend, threads=threads)
     waiting = dict.fromkeys(submission.student for submission in submissions)
     try:
         runner = cluster.Cluster(scheduler) if scheduler else pool.Local(workers)

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from helpers.grading import feedback
+from helpers.grading import backends, feedback
 from helpers.grading.files import write_file
 from helpers.grading.gradebook import GradebookWriter
 from helpers.grading.intake import Refused, Submission
@@ -95,7 +95,7 @@ def environment_key(package: Package) -> str:
     digest = hashlib.sha256(json.dumps(package.source, sort_keys=True).encode())
     for name in sorted(package.files):
         digest.update(name.encode() + hashlib.sha256(package.files[name]).digest())
-    limits = [package.limits.as_dict(), package.sandboxed, package.threads]
+    limits = [package.limits.as_dict(), package.backend != backends.NONE, package.threads]
     digest.update(json.dumps([limits, software()], sort_keys=True).encode())
     return digest.hexdigest()
 

@@ -12,11 +12,12 @@ import json
 import queue
 import threading
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from helpers.grading import sandbox
+from helpers.grading import backends
 from helpers.grading.pool import AHEAD, Desk, Job, Package, Said, WorkerDied, given_up
+from helpers.grading.sandbox import SandboxError
 from helpers.grading.software import software
 
 CONNECT_SECONDS = 15
@@ -163,12 +164,13 @@ def _grade(batch: _Batch, cells: bytes) -> bytes:
             desk.close()
         if faults := _faults(batch.software):  # a worker that joined later
             return json.dumps({"unable": faults}).encode()
-        if batch.package.sandboxed:
+        package = batch.package
+        if package.backend != backends.NONE:
             try:
-                sandbox.probe()
-            except sandbox.SandboxError as error:
+                package = replace(package, backend=backends.choose())  # what this machine allows
+            except SandboxError as error:
                 return json.dumps({"unable": str(error)}).encode()
-        _own.batch, _own.desk = batch.name, (desk := Desk(batch.package))
+        _own.batch, _own.desk = batch.name, (desk := Desk(package))
         _desks.setdefault(batch.name, []).append(desk)
     try:
         return json.dumps(desk.grade(json.loads(cells))).encode()

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from helpers.grading import interpreter, sandbox, warm
+from helpers.grading import backends, bubblewrap, interpreter, sandbox, warm
 from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.processes import children, kill
 from helpers.grading.sandbox import Limits
@@ -33,7 +33,7 @@ class Setting:
         environment: the whole environment of the code.
         limits: what one submission may use.
         read_only: folders that the code can read, beside the system's and Python's.
-        sandboxed: False runs the code with the caller's rights.
+        backend: the sandbox, one of `backends`; NONE runs the code with the caller's rights.
     """
 
     modules: tuple[str, ...]
@@ -41,7 +41,7 @@ class Setting:
     environment: dict[str, str]
     limits: Limits
     read_only: tuple[str, ...]
-    sandboxed: bool = True
+    backend: str = backends.NAMESPACES
 
 
 def preload(modules: Iterable[str]) -> Any:
@@ -92,7 +92,7 @@ def _serve(setting: Setting, shell: Any, slot: int, scratch: str, control: socke
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 raise EOFError
-            folder = "" if setting.sandboxed else tempfile.mkdtemp(dir=scratch)
+            folder = tempfile.mkdtemp(dir=scratch) if setting.backend == backends.NONE else ""
             pid = os.fork()
             if not pid:
                 sandbox.die_with_parent(server)
@@ -122,8 +122,11 @@ def _become(setting: Setting, shell: Any, slot: int, folder: str, descriptor: in
 
     code = 1
     try:
-        if setting.sandboxed:
+        if setting.backend == backends.NAMESPACES:
             sandbox.enter(limits, setting.read_only, slot, inside)
+        if setting.backend == backends.BUBBLEWRAP:
+            program = ["-m", "helpers.grading.inside", "--fd", str(descriptor)]
+            bubblewrap.enter(limits, setting.read_only, program, setting.environment, setting, [descriptor])
         os.setsid()
         os.chdir(folder)
         inside()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from helpers.grading import backends
 from helpers.grading.channel import Channel, ChannelAbused, ChannelClosed
 from helpers.grading.examination import examination
 from helpers.grading.sandbox import HOME, Limits
@@ -44,7 +45,7 @@ class Package:
         modules: that the lab imports; what the student's side is told of the source.
         files: the lab's own files, relative path to content.
         limits: what one submission may use.
-        sandboxed: False executes with the caller's rights.
+        backend: the sandbox, one of `backends`; NONE executes with the caller's rights.
         threads: that numeric libraries of one submission may use.
     """
 
@@ -53,7 +54,7 @@ class Package:
     modules: tuple[str, ...]
     files: dict[str, bytes] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    sandboxed: bool = True
+    backend: str = backends.NAMESPACES
     threads: int = 1
 
 
@@ -113,7 +114,7 @@ class WorkerProcess:
             "environment": student_environment(package),
             "limits": package.limits.as_dict(),
             "read_only": [str(Path(__file__).parents[1])],
-            "sandboxed": package.sandboxed,
+            "backend": package.backend,
         }
         self._ask(body, START_SECONDS, list(package.files.values()))
         self._ask({"do": "learn", "lab": package.lab, "source": package.source}, START_SECONDS)
@@ -234,7 +235,8 @@ def clean_environment(threads: int) -> dict[str, str]:
 
 def student_environment(package: Package) -> dict[str, str]:
     """The environment of a submission's code."""
-    home = {"HOME": HOME, "LOCAL_SAGEMAKER_HOME": f"{HOME}/.sagemaker", "TMPDIR": "/tmp"} if package.sandboxed else {}  # noqa: S108
+    home = {"HOME": HOME, "LOCAL_SAGEMAKER_HOME": f"{HOME}/.sagemaker", "TMPDIR": "/tmp"}  # noqa: S108
+    home = {} if package.backend == backends.NONE else home
     return clean_environment(package.threads) | home | {"USER": "student", "LOGNAME": "student"}
 
 

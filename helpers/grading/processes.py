@@ -18,17 +18,19 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def family_memory(pid: int) -> int:
-    """Bytes of memory that a process and its descendants have for themselves."""
-    used, waiting = 0, [pid]
+def family_use(pid: int) -> tuple[int, int]:
+    """Bytes of memory that a process and its descendants have for themselves, and the number of their threads."""
+    memory, threads, waiting = 0, 0, [pid]
     while waiting:
         member = waiting.pop()
         waiting += children(member)
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{member}/status").read_text().splitlines():
                 if line.startswith(("RssAnon:", "RssShmem:")):
-                    used += 1024 * int(line.split()[1])
-    return used
+                    memory += 1024 * int(line.split()[1])
+                elif line.startswith("Threads:"):
+                    threads += int(line.split()[1])
+    return memory, threads
 
 
 def kill(pids: Iterable[int]) -> None:

@@ -16,7 +16,6 @@ import signal
 import socket
 import struct
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import NoReturn
 HOME = "/home/student"
 OUTSIDE_UID = 2_000_000  # of the first worker that root starts; nobody else's, so that limits per user are its own
 INSIDE_UID = 1000
+WRITABLE = {HOME: 700, "/tmp": 1777, "/dev/shm": 1777}  # noqa: S108 - by mode
 FILES = 100_000  # that each of the writable folders may hold
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
@@ -40,7 +40,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/alternatives", "/etc/ld.so.cache")
 _SYSTEM_FILES = ("/etc/localtime", "/etc/nsswitch.conf", "/etc/mime.types", "/etc/fonts")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_WRITTEN = {
+WRITTEN = {
     "/etc/passwd": f"root:x:0:0::/:/bin/false\nstudent:x:{INSIDE_UID}:{INSIDE_UID}::{HOME}:/bin/sh\n",
     "/etc/group": f"root:x:0:\nstudent:x:{INSIDE_UID}:\n",
     "/etc/hosts": "127.0.0.1 localhost\n",
@@ -74,7 +74,7 @@ class Limits:
 
 
 class SandboxError(Exception):
-    """This machine does not allow the sandbox; the message says what to do."""
+    """This machine does not allow a sandbox; the message says why."""
 
 
 def enter(limits: Limits, read_only: Iterable[str], slot: int, inside: Callable[[], None]) -> NoReturn:
@@ -89,8 +89,7 @@ def enter(limits: Limits, read_only: Iterable[str], slot: int, inside: Callable[
     die_with_parent()
     os.setsid()
     os.umask(0o022)
-    # A keyring of its own: the kernel's belong to users, not to namespaces.
-    ctypes.CDLL(None).syscall(_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, None)
+    own_keyring()
     uid = OUTSIDE_UID + slot if _can_become(OUTSIDE_UID + slot) else None
     _unshare(uid)
     first = os.fork()
@@ -103,44 +102,31 @@ def enter(limits: Limits, read_only: Iterable[str], slot: int, inside: Callable[
     if second:
         _give_up_rights(uid)
         os._exit(_reap_until(second))
-    _limit(limits)
+    limit(limits)
     _give_up_rights(uid)
     os.chdir(HOME)
     inside()
     os._exit(0)
 
 
-def probe() -> None:
-    """Check that a sandbox holds on this machine: no network, no view of the host's processes and files.
+def own_keyring() -> None:
+    """Leave the keyring of the session: the kernel's belong to users, not to namespaces."""
+    ctypes.CDLL(None).syscall(_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, None)
 
-    Raises:
-        SandboxError: it cannot be entered, or does not hold.
+
+def readable(read_only: Iterable[str]) -> list[str]:
+    """Files and folders of the host that are seen inside: the system's, Python's, and these."""
+    prefixes = {sys.prefix, sys.base_prefix, *read_only}
+    return [*_SYSTEM, *_SYSTEM_FILES, *sorted(os.path.realpath(prefix) for prefix in prefixes)]
+
+
+def report(pipe: int, of_host: str) -> None:
+    """From inside: write to a pipe what the sandbox does not keep away, else `holds`.
+
+    Args:
+        pipe: a descriptor.
+        of_host: a file that is to be out of sight.
     """
-    with tempfile.NamedTemporaryFile() as of_host:
-        ours, theirs = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(ours)
-            try:
-                enter(Limits(), (), 0, lambda: _report(theirs, of_host.name))
-            except BaseException as error:
-                os.write(theirs, f"{type(error).__name__}: {error}".encode()[:1000])
-                os._exit(1)
-        os.close(theirs)
-        with os.fdopen(ours, "rb") as pipe:
-            said = pipe.read(2000).decode(errors="replace")
-        os.waitpid(child, 0)
-    if said != "holds":
-        raise SandboxError(
-            f"this machine does not allow the grader's sandbox ({said or 'it ended without a word'}). On Ubuntu 24.04 "
-            "and newer: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; inside a container: run it with "
-            "--security-opt seccomp=unconfined, or grade in a virtual machine. --no-sandbox executes the submissions "
-            "with your rights."
-        )
-
-
-def _report(pipe: int, of_host: str) -> None:
-    """From inside: what the sandbox does not keep away, else `holds`."""
     faults = []
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
     if max(pids) > 20 or os.getppid() != 1:
@@ -193,20 +179,19 @@ def _make_root(limits: Limits, read_only: Iterable[str], uid: int | None) -> Non
     _mount("tmpfs", stage, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=4m,mode=755")
     owner = f",uid={uid},gid={uid}" if uid is not None else ""
     # Before the binds: Python or the course may themselves lie below one of these.
-    for folder, mode in ((HOME, 700), ("/tmp", 1777), ("/dev/shm", 1777)):  # noqa: S108
+    for folder, mode in WRITABLE.items():
         os.makedirs(f"{stage}{folder}", exist_ok=True)  # noqa: PTH103
         size = f"size={limits.disk},nr_inodes={FILES},mode={mode}{owner if folder == HOME else ''}"
         _mount("tmpfs", f"{stage}{folder}", "tmpfs", _MS_NOSUID | _MS_NODEV, size)
     os.makedirs(f"{stage}/var")  # noqa: PTH103
     os.symlink("/tmp", f"{stage}/var/tmp")  # noqa: S108, PTH211
-    prefixes = {sys.prefix, sys.base_prefix, *read_only}
-    for path in (*_SYSTEM, *_SYSTEM_FILES, *sorted(os.path.realpath(prefix) for prefix in prefixes)):
+    for path in readable(read_only):
         _bind(path, stage)
     for device in _DEVICES:
         _bind(f"/dev/{device}", stage, 0)
     for name, target in {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1"}.items():
         os.symlink(target, f"{stage}/dev/{name}")  # noqa: PTH211
-    for name, content in _WRITTEN.items():
+    for name, content in WRITTEN.items():
         Path(f"{stage}{name}").write_text(content)
     os.makedirs(f"{stage}/proc", exist_ok=True)  # noqa: PTH103
     os.makedirs(f"{stage}/opt/ml", exist_ok=True)  # noqa: PTH103
@@ -246,7 +231,8 @@ def _loopback_up() -> None:
         fcntl.ioctl(probe_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 
 
-def _limit(limits: Limits) -> None:
+def limit(limits: Limits) -> None:
+    """Bound what this process and its children may use."""
     address_space = max(4 * limits.memory, 16 * 2**30)
     for name, value in (
         (resource.RLIMIT_CORE, 0),

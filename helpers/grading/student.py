@@ -12,10 +12,11 @@ from typing import Any
 
 from helpers.grading import wire
 from helpers.grading.channel import Channel, ChannelAbused, ChannelClosed, Message
-from helpers.grading.processes import children, family_memory, kill
+from helpers.grading.processes import children, family_use, kill
 from helpers.grading.sandbox import Limits
 
 SAMPLE_SECONDS = 0.2
+MARGIN_THREADS = 32  # the kernel's own limit comes first, except for root, whom it does not limit
 
 
 class InterpreterDied(Exception):
@@ -43,6 +44,7 @@ class Student:
         self.pid: int = control.receive().body["pid"]
         self._channel = Channel(ours)
         self._inherited: int | None = None
+        self._threads = 0
         self.peak = 0
         self._ended = False
 
@@ -93,8 +95,8 @@ class Student:
         except TimeoutError:
             whole = time.monotonic() >= self._deadline
             reason = f"the notebook took more than {self._limits.notebook_seconds:g} s" if whole else _slow(seconds)
-        except _TooLarge:
-            reason = f"the interpreter used more than {self._limits.memory / 2**30:.1f} GiB of memory"
+        except _Excess as excess:
+            reason = f"the interpreter {excess}"
         else:
             if self._inherited is None:
                 self._look()
@@ -109,11 +111,13 @@ class Student:
                 raise TimeoutError
             self._look()
             if self.peak > self._limits.memory:
-                raise _TooLarge
+                raise _Excess(f"used more than {self._limits.memory / 2**30:.1f} GiB of memory")
+            if self._threads > self._limits.processes + MARGIN_THREADS:
+                raise _Excess(f"had more than {self._limits.processes} processes and threads")
 
     def _look(self) -> None:
-        """See how much memory it uses."""
-        used = family_memory(self.pid)
+        """See how much memory it uses, and how many threads."""
+        used, self._threads = family_use(self.pid)
         if self._inherited is None:
             self._inherited = used
         self.peak = max(self.peak, used - self._inherited)
@@ -126,8 +130,8 @@ class Student:
         return int(self._control.receive().body["code"])
 
 
-class _TooLarge(Exception):
-    pass
+class _Excess(Exception):
+    """More than a submission may use; the message says of what."""
 
 
 def _words(code: int) -> str:

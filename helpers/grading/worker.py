@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from helpers.grading import fork_server, interpreter, sandbox
+from helpers.grading import backends, fork_server, interpreter, sandbox
 from helpers.grading.channel import Channel, ChannelClosed
 from helpers.grading.examination import Examination, examination
 from helpers.grading.examiner import Examiner, Namespaces, execute
@@ -158,7 +158,8 @@ def main() -> None:
     with contextlib.suppress(ChannelClosed), contextlib.ExitStack() as stack:
         begin = channel.receive()
         setting = _setting(begin.body, begin.blobs)
-        scratch = "" if setting.sandboxed else stack.enter_context(scratch_folder("course-grading-"))
+        bare = setting.backend == backends.NONE
+        scratch = stack.enter_context(scratch_folder("course-grading-")) if bare else ""
         worker = Worker(setting, options.slot, str(scratch))
         channel.send({"ready": os.getpid()})
         while True:
@@ -177,7 +178,7 @@ def _setting(body: dict[str, Any], blobs: list[bytes]) -> Setting:
         environment=body["environment"],
         limits=Limits(**body["limits"]),
         read_only=tuple(body["read_only"]),
-        sandboxed=body["sandboxed"],
+        backend=body["backend"],
     )
 
 

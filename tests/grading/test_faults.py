@@ -20,7 +20,7 @@ from rows import rows
 from tiny import ANSWERS, make_course, put
 
 from helpers.course.grade import choose_submissions, grade_all
-from helpers.grading import batch, pool
+from helpers.grading import backends, batch, pool
 from helpers.grading.intake import find_submissions
 
 HERE = Path(__file__).parent
@@ -154,13 +154,13 @@ def test_a_grader_that_is_killed_again_and_again_gives_the_rows_of_one_that_was_
 def test_ctrl_c_stops_with_a_message_and_the_next_run_goes_on(submitted, undisturbed, tmp_path):
     root = course_with(submitted, tmp_path / "course")
     with subprocess.Popen(GRADE, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        said = [process.stdout.readline() for _ in range(3)]
+        said = "".join(process.stdout.readline() for _ in range(4))
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "Traceback" not in errors
     assert "interrupted. What was graded is in the gradebook" in errors and "have no verdict yet: student-" in errors
     all_gone(process.pid)
-    graded = len(said) + rest.count("/8] ")
+    graded = (said + rest).count("/8] ")
     again = subprocess.run(GRADE, cwd=root, capture_output=True, text=True, timeout=200, check=True)
     assert again.stdout.count(", taken over") >= graded - 1
     same_as(undisturbed[0], root)
@@ -229,7 +229,7 @@ def test_a_submission_that_ends_two_workers_is_given_up_and_tried_again_by_the_n
     seen: list[bool] = []
     for _ in range(2):
         seen.clear()
-        made = grade_with(root, lambda verdict, taken_over: seen.append(taken_over), sandboxed=False)
+        made = grade_with(root, lambda verdict, taken_over: seen.append(taken_over), backend=backends.NONE)
         told = {verdict.student: verdict for verdict in made}
         [flag] = told.pop("student-00").flags
         assert flag.startswith("2 workers ended on it")

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from helpers.course.labs import generate, nbgrader_config
 from helpers.course.project import find_labs, put_environment_on_path, skip_slow_grammars
-from helpers.grading import batch, pool, sandbox
+from helpers.grading import backends, batch, pool, sandbox
 from helpers.grading.gradebook import GradebookWriter
 from helpers.grading.intake import find_submissions
 from helpers.grading.sandbox import Limits
@@ -121,7 +121,7 @@ def put(course: Path, student: str, content: dict | bytes) -> Path:
 
 
 def test_the_sandbox_holds_here():
-    sandbox.probe()
+    backends.probe(backends.NAMESPACES)
 
 
 def test_the_corpus_is_large_and_its_names_are_unique():
