@@ -120,7 +120,6 @@ KEPT: dict[str, str] = {
     "DriftCheckBaselines": "Whoever looks for drift reads them from the model package.",
     "EnableInterContainerTrafficEncryption": "Instances talk to each other within this machine.",
     "EnableSageMakerMetricsTimeSeries": "Metrics are in CloudWatch with their times in any case.",
-    "ExperimentConfig": "No trial component is made of a job.",
     "Framework": "It describes a model package's container, which is chosen by its image.",
     "FrameworkVersion": "As for Framework.",
     "ImageConfig": "No image is pulled.",

@@ -35,7 +35,7 @@ _STAGED = "staged"
 
 
 def served_model(server: Server, model_name: str) -> dict:
-    """What serves a model: its Containers, their Mode, and whether they have a NetworkIsolation.
+    """What serves a model: its Containers, their Mode, whether they have a NetworkIsolation; its ARN and CreationTime.
 
     Each container has a Name: what errors, logs and metrics call it.
 
@@ -50,6 +50,8 @@ def served_model(server: Server, model_name: str) -> dict:
         ],
         "Mode": model.get("InferenceExecutionConfig", {}).get("Mode", "Serial"),
         "NetworkIsolation": model["EnableNetworkIsolation"],
+        "ModelArn": model["ModelArn"],
+        "CreationTime": model["CreationTime"],
     }
 
 

@@ -21,6 +21,7 @@ from helpers.local_sagemaker import (
     sandbox,
     staging,
 )
+from helpers.local_sagemaker.experiments import job_components
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.images import Runtime
 from helpers.local_sagemaker.jobs import TIMED_OUT, Command, Job, JobError, Outcome
@@ -52,6 +53,7 @@ def create_processing_job(server: Server, request: dict) -> dict:
         raise kinds.of(KIND).already_exists(name)
     permissions.require_role(server, request["RoleArn"])
     _check(request)
+    job_components.check(server, request)
     arn = server.arn("processing-job", name)
     record = {key: request[key] for key in _TOLD if key in request} | {
         "ProcessingJobArn": arn,

@@ -40,6 +40,15 @@ CREATE TABLE IF NOT EXISTS associations (
     destination_type TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (source, destination)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS associations_destination ON associations (destination, source);
+CREATE TABLE IF NOT EXISTS trial_parts (
+    trial TEXT NOT NULL, component TEXT NOT NULL, PRIMARY KEY (trial, component)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS trial_parts_component ON trial_parts (component);
+CREATE TABLE IF NOT EXISTS run_metrics (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, component TEXT NOT NULL, metric TEXT NOT NULL, time REAL NOT NULL,
+    step INTEGER, value REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS run_metrics_component ON run_metrics (component, metric);
 CREATE TABLE IF NOT EXISTS state_changes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, time REAL NOT NULL,
     before TEXT, after TEXT

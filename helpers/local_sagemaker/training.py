@@ -22,6 +22,7 @@ from helpers.local_sagemaker import (
     training_run,
     warm_pools,
 )
+from helpers.local_sagemaker.experiments import job_components
 from helpers.local_sagemaker.jobs import (
     INTERRUPTED,
     SERVER_STOPPED,
@@ -126,6 +127,7 @@ def check(server: Server, request: dict) -> None:
             "The local SageMaker trains with AlgorithmSpecification.TrainingImage, and none is given."
         )
     _check_available(request)
+    job_components.check(server, request)
     permissions.require_role(server, request["RoleArn"])
     _check_metric_definitions(algorithm)
     _check_waiting(request)

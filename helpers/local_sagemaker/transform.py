@@ -16,6 +16,7 @@ from helpers.local_sagemaker import (
     transform_records,
     transform_run,
 )
+from helpers.local_sagemaker.experiments import job_components
 from helpers.local_sagemaker.jobs import SERVER_STOPPED, Job, JobError, ServerStoppedError
 from helpers.local_sagemaker.operations import operation
 
@@ -37,6 +38,7 @@ def create_transform_job(server: Server, request: dict) -> dict:
     name = request["TransformJobName"]
     model = model_data.served_model(server, request["ModelName"])
     _check(request, model)
+    job_components.check(server, request)
     transform_records.check(request)
     arn = server.arn("transform-job", name)
     record = {key: request[key] for key in _TOLD if key in request} | {

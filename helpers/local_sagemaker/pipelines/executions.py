@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import errors, listing, permissions
+from helpers.local_sagemaker.experiments import job_components
 from helpers.local_sagemaker.operations import operation
 from helpers.local_sagemaker.pipelines import (
     attempts,
@@ -69,7 +70,7 @@ def _started(server: Server, pipeline: str, token: str) -> str | None:
 
 
 def _note_experiment(server: Server, name: str, parsed: definition.Definition, execution: dict) -> None:
-    """Writes down the experiment and the trial that the jobs of an execution belong to."""
+    """Writes down, and makes, the experiment and the trial that the jobs of an execution belong to."""
     if parsed.experiment:
         scope = attempts.scope(server, parsed, execution)
         try:
@@ -77,6 +78,7 @@ def _note_experiment(server: Server, name: str, parsed: definition.Definition, e
         except expressions.ExpressionError as error:
             raise errors.validation(f"PipelineExperimentConfig: {error}") from None
         server.store.update(records.EXECUTION, name, PipelineExperimentConfig=resolved)
+        job_components.make_trial(server, resolved)
 
 
 def _put_copy(server: Server, execution: dict, name: str, step: dict) -> None:
