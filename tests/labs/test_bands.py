@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tasks
-from sklearn.metrics import average_precision_score, brier_score_loss
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from helpers import evaluation
-from helpers.data import fraud
+from helpers.data import churn, fraud
 
 
 def solution(lab: str, name: str):
@@ -56,3 +59,19 @@ def test_a_model_on_the_labs_features_stays_in_the_endpoints_band(seed):
     score = booster.predict(xgb.DMatrix(test[columns]))
     assert np.isfinite(score).all()
     assert 3 * test["fraud"].mean() < average_precision_score(test["fraud"], score) < 0.95
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13, 14, 15])
+def test_the_churn_models_auc_stays_in_the_batch_tasks_band(seed):
+    service = churn.at_scale(seed=seed, scale="smoke")
+    last_day = service.n_days - 1
+    snapshots = [
+        solution("02-churn", "as_of_snapshot")(service.customers, service.usage, day, last_day)
+        for day in (*range(120, last_day - 89, 30), last_day - 30)
+    ]
+    train, test = pd.concat(snapshots[:-1]), snapshots[-1]
+    model = make_pipeline(FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression(max_iter=1000))
+    features = [column for column in train if column != "churned"]
+    model.fit(train[features].fillna(999.0), train["churned"])
+    score = model.predict_proba(test[features].fillna(999.0))[:, 1]
+    assert 0.6 < roc_auc_score(test["churned"], score) < 0.92

@@ -1,6 +1,7 @@
 """The scripts of labs/*/src run in AWS's public containers: what they import, and that they do their work."""
 
 import ast
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,7 +13,10 @@ import pytest
 import tasks
 
 SCRIPTS = sorted(tasks.LABS.glob("*/src/*.py"))
-XGBOOST_CONTAINER = {"numpy", "pandas", "sklearn", "xgboost", "scipy"}
+CONTAINERS = {
+    "01-fraud": {"numpy", "pandas", "scipy", "sklearn", "xgboost"},
+    "02-churn": {"joblib", "numpy", "pandas", "scipy", "sklearn"},
+}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[f"{s.parts[-3]}-{s.name}" for s in SCRIPTS])
@@ -24,7 +28,13 @@ def test_a_script_imports_what_the_container_holds(script):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             imported.add(node.module.split(".")[0])
-    assert imported <= set(sys.stdlib_module_names) | XGBOOST_CONTAINER | own
+    assert imported <= set(sys.stdlib_module_names) | CONTAINERS[script.parts[-3]] | own
+
+
+def run(script: str, *options: str, **places: str) -> subprocess.CompletedProcess:
+    """A script below labs/, run as a container runs it."""
+    command = [sys.executable, str(tasks.LABS / script), *options]
+    return subprocess.run(command, env=os.environ | places, capture_output=True, text=True, check=False)
 
 
 def test_train_writes_a_model_and_its_metrics(tmp_path):
@@ -40,9 +50,7 @@ def test_train_writes_a_model_and_its_metrics(tmp_path):
         "SM_CHANNEL_VALIDATION": str(tmp_path / "validation"),
         "SM_MODEL_DIR": str(tmp_path / "model"),
     }
-    script = tasks.LABS / "01-fraud" / "src" / "train.py"
-    command = [sys.executable, str(script), "--num_round", "20", "--unknown_option", "1"]
-    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, check=False)
+    done = run("01-fraud/src/train.py", "--num_round", "20", "--unknown_option", "1", **places)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert metrics["validation_auc"] > 0.99
@@ -50,9 +58,49 @@ def test_train_writes_a_model_and_its_metrics(tmp_path):
     assert "validation_auc=" in done.stdout
 
 
-def test_train_names_a_channel_without_files(tmp_path):
-    script = tasks.LABS / "01-fraud" / "src" / "train.py"
-    command = [sys.executable, str(script), "--train", str(tmp_path), "--validation", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("lab", CONTAINERS)
+def test_train_names_a_channel_without_files(lab, tmp_path):
+    done = run(f"{lab}/src/train.py", "--train", str(tmp_path))
     assert done.returncode != 0
     assert "holds no .csv file" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def churn_model(tmp_path_factory):
+    """Folder of a trained churn model, and the serving functions beside it."""
+    folder = tmp_path_factory.mktemp("churn")
+    (folder / "train").mkdir()
+    (folder / "model").mkdir()
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"login": rng.gamma(2, 5, 600), "ticket": rng.poisson(1, 600).astype(float)})
+    rows.insert(0, "churned", (rng.random(600) < 1 / (1 + np.exp(0.5 * rows["login"] - 2))).astype(int))
+    rows.to_csv(folder / "train" / "rows.csv", index=False)
+    done = run("02-churn/src/train.py", SM_CHANNEL_TRAIN=str(folder / "train"), SM_MODEL_DIR=str(folder / "model"))
+    assert done.returncode == 0, done.stderr
+    assert "cross_validated_auc=" in done.stdout
+    specification = importlib.util.spec_from_file_location("churn_inference", tasks.LABS / "02-churn/src/inference.py")
+    inference = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(inference)
+    return folder / "model", inference
+
+
+def test_the_churn_model_answers_a_csv_body_line_by_line(churn_model):
+    folder, inference = churn_model
+    model = inference.model_fn(str(folder))
+    assert model[1] == ["login", "ticket"]
+    body = b"0.5,3\n60,0\n"
+    probability = inference.predict_fn(inference.input_fn(body, "text/csv; charset=utf-8"), model)
+    assert probability[0] > 0.5 > probability[1]
+    text, media_type = inference.output_fn(probability, "text/csv")
+    assert [float(line) for line in text.splitlines()] == pytest.approx(list(probability), abs=1e-6)
+    assert media_type == "text/csv"
+    one = inference.predict_fn(inference.input_fn("0.5,3", "text/csv"), model)
+    assert one == pytest.approx(probability[:1])
+
+
+def test_the_churn_model_refuses_what_it_cannot_read(churn_model):
+    folder, inference = churn_model
+    with pytest.raises(ValueError, match="text/csv"):
+        inference.input_fn("{}", "application/json")
+    with pytest.raises(ValueError, match="2 features, login to ticket, got 3 columns"):
+        inference.predict_fn(inference.input_fn("1,2,3", "text/csv"), inference.model_fn(str(folder)))
