@@ -60,7 +60,7 @@ from helpers.local_sagemaker.lineage import (
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.pipelines import engine, executions, pipelines
-from helpers.local_sagemaker.registry import package_groups, packages
+from helpers.local_sagemaker.registry import card_exports, model_cards, package_groups, packages
 from helpers.local_sagemaker.state import Store
 from helpers.local_sagemaker.tuning import tuner, tuning_jobs
 
@@ -74,6 +74,8 @@ CONTROL_PLANE_THREADS = 8
 
 # Importing them registers their operations.
 OPERATION_MODULES = (
+    card_exports,
+    model_cards,
     actions,
     artifacts,
     associations,

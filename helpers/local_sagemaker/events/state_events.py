@@ -109,7 +109,10 @@ def _plain(store: Store, kind: str, record: dict) -> tuple[str, list[str], dict]
     """An event that tells what Describe tells, with its tags."""
     arn = record[f"{kind}Arn"]
     detail = _with_times(_public(record), iso if kind in _WITH_TEXT_TIMES else _milliseconds)
-    if kind not in ("ModelPackage", "ModelCard"):
+    if kind == "ModelCard":
+        del detail["Content"]
+        detail["AccountId"] = arns.ACCOUNT
+    elif kind != "ModelPackage":
         detail["Tags"] = {tag["Key"]: tag["Value"] for tag in tags.of(store, arn)}
     return f"SageMaker {_WORDS[kind]} State Change", [arn], detail
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from helpers.local_sagemaker import errors, images, staging
+from helpers.local_sagemaker.registry import card_content
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -45,10 +45,7 @@ def check_contents(request: dict) -> None:
     if "SourceUri" in request and "InferenceSpecification" in request:
         raise errors.validation("SourceUri and InferenceSpecification cannot be specified at the same time.")
     if "ModelCard" in request:
-        try:
-            json.loads(request["ModelCard"].get("ModelCardContent", "{}"))
-        except ValueError as error:
-            raise errors.validation(f"ModelCardContent is not valid JSON: {error}") from None
+        card_content.parse(request["ModelCard"].get("ModelCardContent", "{}"))
 
 
 def check_unversioned(request: dict) -> None:

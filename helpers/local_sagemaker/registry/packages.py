@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import arns, errors, kinds, listing
 from helpers.local_sagemaker.operations import operation
-from helpers.local_sagemaker.registry import package_checks, package_groups
+from helpers.local_sagemaker.registry import card_content, package_checks, package_groups
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -116,7 +116,8 @@ def describe_model_package(server: Server, request: dict) -> dict:
     if record["LastModifiedTime"] == record["CreationTime"]:
         del record["LastModifiedTime"]
     if request.get("IncludedData") == "MetadataOnly" and "ModelCard" in record:
-        record["ModelCard"]["ModelCardContent"] = "{}"
+        content = record["ModelCard"].get("ModelCardContent", "{}")
+        record["ModelCard"]["ModelCardContent"] = card_content.metadata(content)
     return {"ModelPackageName": _key(record)} | record
 
 
