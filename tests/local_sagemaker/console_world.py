@@ -1,6 +1,7 @@
 """What the console's tests look at: a job that ended, one that failed, an endpoint under traffic, and hostile text."""
 
 import json
+import shlex
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import deployed
+import pipelined
+import registered
 from botocore.client import BaseClient
 from submitted_jobs import SKLEARN, Submitter
 
@@ -42,6 +45,10 @@ class World:
     processed: str
     endpoint: str
     alarm: str
+    execution: str
+    group: str
+    package: str
+    artifact: str
 
     @property
     def pages(self) -> dict[str, str]:
@@ -63,6 +70,14 @@ class World:
             "bucket": f"/console/s3/{self.bucket}",
             "prefix": f"/console/s3/{self.bucket}?prefix=hostile/",
             "object": f"/console/s3/{self.bucket}/object?key={quote(KEY, safe='')}",
+            "pipelines": "/console/pipelines",
+            "pipeline": f"/console/pipelines/{self.execution.partition('/')[0]}",
+            "execution": f"/console/pipelines/{self.execution}",
+            "registry": "/console/registry",
+            "group": f"/console/registry/{self.group}",
+            "package": f"/console/registry/package?arn={quote(self.package, safe='')}",
+            "lineage": f"/console/lineage?arn={quote(self.artifact, safe='')}",
+            "no lineage": "/console/lineage",
             "cost": "/console/cost",
             "not found": "/console/endpoints/no-such-endpoint",
         }
@@ -118,10 +133,36 @@ def make(
         Threshold=1.0,
         ComparisonOperator="GreaterThanThreshold",
     )
+    pipelines = pipelined.Pipelines(sm, unique)
+    script = f"echo {shlex.quote(HOSTILE)} >&2; exit 3"
+    steps = [
+        pipelined.processing("Prepare", "echo prepared"),
+        pipelined.processing("Break", script, DependsOn=["Prepare"]),
+        pipelined.condition(
+            "Gate", [pipelined.equals(1, 1)], [pipelined.fail("Never", HOSTILE)], [], DependsOn=["Break"]
+        ),
+    ]
+    parameters = [{"Name": "Note", "Type": "String", "DefaultValue": HOSTILE}]
+    execution = pipelines.start(pipelines.create(*steps, parameters=parameters))
+    registry = registered.Registry(sm, s3, bucket, unique)
+    group = registry.group(ModelPackageGroupDescription=HOSTILE)
+    report = submitter.put("evaluation.json", json.dumps({"binary": {"auc": {"value": 0.93}}}))
+    statistics = {"ContentType": "application/json", "S3Uri": report}
+    package = registry.version(
+        group, ModelPackageDescription=HOSTILE, ModelMetrics={"ModelQuality": {"Statistics": statistics}}
+    )
+    artifact = f"s3://{bucket}/data/train.csv#{PAYLOADS[1]}"
+    arns = [
+        sm.create_artifact(ArtifactName=unique(name), ArtifactType="DataSet", Source={"SourceUri": uri})["ArtifactArn"]
+        for name, uri in (("raw", table), ("clean", artifact))
+    ]
+    sm.add_association(SourceArn=arns[0], DestinationArn=arns[1], AssociationType="DerivedFrom")
+    assert pipelines.ended(execution)[0]["PipelineExecutionStatus"] == "Failed"
     assert submitter.trained(trained)["TrainingJobStatus"] == "Completed"
     assert submitter.trained(failed)["TrainingJobStatus"] == "Failed"
     assert submitter.processed(processed)["ProcessingJobStatus"] == "Completed"
-    return World(server.url, bucket, trained, failed, processed, endpoint, alarm)
+    way = execution.partition(":pipeline/")[2].replace("/execution/", "/")
+    return World(server.url, bucket, trained, failed, processed, endpoint, alarm, way, group, package, artifact)
 
 
 def get(url: str, **headers: str) -> tuple[int, dict[str, str], str]:

@@ -81,6 +81,39 @@ def test_the_charts_of_an_endpoint_show_its_traffic_once_a_window_is_over(world)
     assert latency().endswith("ms.")
 
 
+def test_an_execution_is_a_graph_with_the_states_of_its_steps(world):
+    page = opened(world, "execution")
+    boxes = {node.title.text: node.select_one(".node-status").text for node in page.select("svg .node")}
+    assert boxes == {
+        "Prepare": "✓ Succeeded",
+        "Break": "✕ Failed",
+        "Gate": "■ NotExecuted",
+        "Never": "■ NotExecuted",
+    }
+    assert {label.text for label in page.select(".edge-label")} == {"True"}
+    assert "Break leads to Gate" in page.select_one(".graph svg")["aria-label"]
+    rows = {row["id"]: row for row in page.select("tr[id]")}
+    assert "/console/jobs/processing/" in rows["step-Prepare"].a["href"]
+    assert PAYLOADS[0] in rows["step-Break"].text, "the reason of the step is shown as it is"
+
+
+def test_versions_of_a_model_have_their_metrics_approval_and_endpoints(world, sm):
+    package = sm.describe_model_package(ModelPackageName=world.package)
+    row = opened(world, "group").select_one("tbody tr")
+    assert row.th.a.text == "1"
+    assert "0.93" in row.text
+    assert "PendingManualApproval" in row.text
+    assert package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] in words(opened(world, "package"))
+    assert "No model is made of this package" in words(opened(world, "package"))
+
+
+def test_lineage_leads_from_the_data_to_what_came_of_it(world):
+    page = opened(world, "lineage")
+    assert [node.title.text.split(":")[5].split("/")[0] for node in page.select("svg .node")] == 2 * ["artifact"]
+    assert page.select_one(".node.start text")
+    assert "Nothing is known" in words(opened(world, "/console/lineage?arn=s3://bucket/none"))
+
+
 def test_lists_are_filtered_and_paged(world, sm):
     assert world.trained in words(opened(world, f"/console/jobs/training?name={world.trained}"))
     assert world.trained not in words(opened(world, "/console/jobs/training?status=Failed"))
@@ -108,6 +141,10 @@ def test_what_is_missing_is_a_404_that_leads_on(world):
         "/console/jobs/training/none",
         "/console/jobs/sewing/none",
         "/console/models/none",
+        "/console/pipelines/none",
+        "/console/pipelines/none/none",
+        "/console/registry/none",
+        "/console/registry/package?arn=none",
         "/console/alarms/alarm?name=none",
         f"/console/s3/{world.bucket}/object?key=none",
         "/console/s3/no-such-bucket",

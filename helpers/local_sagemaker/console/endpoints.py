@@ -67,6 +67,7 @@ def endpoint(visit: Visit) -> dict:
         "pending": found.get("PendingDeploymentSummary"),
         "variants": _variants(visit, found, specs, over),
         "rate": hourly_rate(found, specs),
+        "has_lineage": visit.has("QueryLineage"),
         "spans": measured.SPANS,
         "span": over,
         "queue": _queue(visit, found, over),

@@ -17,7 +17,10 @@ from helpers.local_sagemaker.console import (
     downloads,
     endpoints,
     jobs,
+    lineage,
     overview,
+    pipelines,
+    registry,
     rendering,
     s3_pages,
     spending,
@@ -29,7 +32,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MODULES_WITH_PAGES = (overview, endpoints, jobs, alarms, s3_pages, spending)  # importing them registers their pages
+_MODULES_WITH_PAGES = (
+    overview,
+    endpoints,
+    jobs,
+    pipelines,
+    registry,
+    lineage,
+    alarms,
+    s3_pages,
+    spending,
+)  # importing them registers their pages
 _STATIC = Path(__file__).with_name("static")
 _STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {

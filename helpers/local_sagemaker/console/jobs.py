@@ -175,6 +175,8 @@ def job(visit: Visit) -> dict:
         "name": name,
         "job": found,
         "operation": kind.describe_operation,
+        "arn": found[f"{kind.record}Arn"],
+        "has_lineage": visit.has("QueryLineage"),
         "status": status,
         "stage": found.get("SecondaryStatus"),
         "took": end - begin if begin else None,

@@ -19,8 +19,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _TONES = {
     "ok": "Completed InService Succeeded Successful OK Approved Active Created ENABLED Enabled Available Started",
     "bad": "Failed ALARM Rejected UpdateRollbackFailed CreateFailed DeleteFailed OutOfService",
-    "warn": "CompletedWithViolations PendingManualApproval RollingBack Interrupted MaxRuntimeExceeded "
-    "MaxWaitTimeExceeded",
+    "warn": "CompletedWithViolations CompletedWithFailures PendingManualApproval RollingBack Interrupted "
+    "MaxRuntimeExceeded MaxWaitTimeExceeded",
     "run": "InProgress Creating Updating Executing Stopping Deleting Starting Downloading Training Uploading Running",
 }
 _TONE_OF = {status: tone for tone, statuses in _TONES.items() for status in statuses.split()}
