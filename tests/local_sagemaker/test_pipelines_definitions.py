@@ -70,6 +70,16 @@ def test_a_step_of_a_type_that_is_not_here_is_refused_by_name(kind):
             "PipelineExperimentConfig.",
         ),
         (
+            [OK, processing("B", "true", environment={"X": get("Steps.A.StoppingCondition.MaxRuntimeInSeconds")})],
+            "Steps.B.Arguments.Environment.X: Cannot assign property reference "
+            "[Steps.A.StoppingCondition.MaxRuntimeInSeconds] of type [Integer] to argument of type [String]",
+        ),
+        (
+            [OK | {"Arguments": OK["Arguments"] | {"StoppingCondition": {"MaxRuntimeInSeconds": join(1)}}}],
+            "Steps.A.Arguments.StoppingCondition.MaxRuntimeInSeconds: Cannot assign property reference [Std:Join] of "
+            "type [String] to argument of type [Integer]",
+        ),
+        (
             [processing("A", "true", environment={"X": {"Std:Split": {}}})],
             "Steps.A.Arguments.Environment.X: the function Std:Split is not known; known are Std:Join and Std:JsonGet",
         ),

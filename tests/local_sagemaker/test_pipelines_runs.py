@@ -150,8 +150,9 @@ def test_a_stop_ends_the_jobs_that_run_and_begins_no_others(pipelines, sm, place
 
 
 def test_a_request_that_cannot_be_made_fails_the_step_and_names_the_operation(pipelines, place):
-    step = processing("Odd", "true", environment={"X": get("Parameters.Number")})
-    _, steps = pipelines.run(step, parameters=[{"Name": "Number", "Type": "Integer", "DefaultValue": 3}])
+    step = processing("Odd", "true")
+    step["Arguments"]["StoppingCondition"] = {"MaxRuntimeInSeconds": get("Parameters.Number")}
+    _, steps = pipelines.run(step, parameters=[{"Name": "Number", "Type": "Integer", "DefaultValue": 0}])
     assert "Failed to invoke sagemaker:CreateProcessingJob. Error Details" in steps["Odd"]["FailureReason"]
     no_role = processing("NoRole", "true")
     no_role["Arguments"]["RoleArn"] = "arn:aws:iam::111122223333:role/Nobody"

@@ -1,4 +1,4 @@
-"""Two programs written as AWS's public notebooks are, run whole; only the sleeps between two polls are shortened."""
+"""Programs written as AWS's public notebooks are, run whole; only the sleeps between two polls are shortened."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,3 +57,32 @@ def test_the_ab_program_moves_the_traffic_and_reads_the_metrics_of_each_variant(
     assert told["milliseconds"]["forest"] > 0 and told["milliseconds"]["linear"] > 0
     assert told["errors"] == {"linear": 0, "forest": 0}
     assert sm.list_endpoints(NameContains=told["endpoint"])["Endpoints"] == []
+
+
+def test_the_pipeline_program_caches_what_is_unchanged_and_retries_from_where_it_failed(run, sm):
+    told, _ = run(
+        "churn_pipeline.py",
+        """{"first": first, "second": second, "deeper": deeper, "too_strict": too_strict, "failed": failed,
+        "retried": retried, "packages": [package["ModelApprovalStatus"] for package in packages], "name": prefix}""",
+    )
+    jobs, all_steps = ["Evaluate", "Prepare", "Train"], {"Evaluate", "Judge", "Prepare", "Register", "Train"}
+    for name in ("first", "second", "deeper", "retried"):
+        assert told[name]["status"] == "Succeeded", told[name]
+        assert told[name]["steps"] == dict.fromkeys(all_steps, "Succeeded")
+    assert told["first"]["hits"] == [] and told["second"]["hits"] == jobs, "what is unchanged is not computed again"
+    assert told["deeper"]["hits"] == ["Prepare"], "other hyperparameters train and evaluate anew"
+    assert told["too_strict"]["status"] == "Failed" and told["too_strict"]["hits"] == jobs
+    assert "is below 1.0" in told["too_strict"]["reasons"]["Reject"]
+    failed, retried = told["failed"], told["retried"]
+    assert failed["status"] == "Failed" and failed["hits"] == [], "other customers are prepared and trained on anew"
+    assert failed["steps"] == {"Prepare": "Succeeded", "Train": "Succeeded", "Evaluate": "Failed"}
+    assert "No S3 objects found" in failed["reasons"]["Evaluate"]
+    assert retried["arn"] == failed["arn"]
+    assert {name: retried["made"][name] == failed["made"][name] for name in jobs} == {
+        "Prepare": True,
+        "Train": True,
+        "Evaluate": False,
+    }
+    assert retried["attempts"]["Evaluate"] == 2 and retried["attempts"]["Train"] == 1
+    assert told["packages"] == ["PendingManualApproval"] * 4
+    assert sm.list_pipelines(PipelineNamePrefix=told["name"])["PipelineSummaries"] == []

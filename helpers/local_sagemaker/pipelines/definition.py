@@ -117,16 +117,20 @@ def _steps(items: object, where: str, branch: tuple[str, str] | None) -> Iterato
 
 def _linked(steps: dict[str, Step], declared: dict) -> dict[str, Step]:
     """The steps with what has to come before each."""
+    for name, step in steps.items():
+        step_checks.check(step.type, step.body, f"Steps.{name}")
+        _check_property_files(step, f"Steps.{name}")
     linked = {}
     for name, step in steps.items():
         where = f"Steps.{name}"
-        step_checks.check(step.type, step.body, where)
-        _check_property_files(step, where)
         triggers = _triggers(step.body.get("DependsOn") or [], f"{where}.DependsOn")
         for found in _expressions(step, where):
             _check_found(found, declared, steps)
             for upstream in _referred(found):
                 triggers.setdefault(upstream, "Completed")
+        step_checks.check_request(
+            step.type, step.arguments, f"{where}.Arguments", lambda value: _type_of(value, declared, steps)
+        )
         if step.branch:
             triggers.setdefault(step.branch[0], "Completed")
         if unknown := [upstream for upstream in triggers if upstream not in steps]:
@@ -190,11 +194,27 @@ def _check_found(found: Found, declared: dict, steps: dict[str, Step]) -> None:
     reference = expressions.parse(found.argument, found.where)
     if reference.scope == "Parameters" and reference.name not in declared:
         raise ExpressionError(f"{found.where}: there is no parameter {reference.name!r}")
-    if reference.scope == "Steps":
-        if reference.name not in steps:
-            raise ExpressionError(f"{found.where}: there is no step {reference.name!r}")
-        upstream = steps[reference.name]
-        step_checks.check_path(upstream.type, upstream.body, reference.path, f"{found.where}: {found.argument!r}")
+    if reference.scope == "Steps" and reference.name not in steps:
+        raise ExpressionError(f"{found.where}: there is no step {reference.name!r}")
+    _type_of({found.function: found.argument}, declared, steps, f"{found.where}: ")
+
+
+def _type_of(value: dict, declared: dict, steps: dict[str, Step], where: str = "") -> str | None:
+    """The type of what an expression will give, None where nobody knows.
+
+    Raises:
+        ExpressionError: a step has no such property.
+    """
+    ((function, argument),) = value.items()
+    if function != expressions.GET:
+        return "String" if function == expressions.JOIN else None
+    reference = expressions.parse(argument)
+    if reference.scope == "Parameters":
+        return declared[reference.name].type
+    if reference.scope != "Steps":
+        return "String"
+    step = steps[reference.name]
+    return step_checks.type_of_property(step.type, step.body, reference.path, f"{where}{argument!r}")
 
 
 def _ordered(steps: dict[str, Step]) -> dict[str, Step]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from helpers.local_sagemaker import model
 from helpers.local_sagemaker.pipelines import caching, conditions, retries
-from helpers.local_sagemaker.pipelines.expressions import ExpressionError, is_expression
+from helpers.local_sagemaker.pipelines.expressions import GET, ExpressionError, is_expression
 from helpers.local_sagemaker.pipelines.resources import RESOURCES
 
 _COMMON = {"Name", "Type", "Arguments", "DependsOn", "DisplayName", "Description", "CacheConfig", "RetryPolicies"}
@@ -16,7 +19,13 @@ _OTHERS: dict[str, tuple[set[str], bool]] = {
     "Callback": ({"SqsQueueUrl", "OutputParameters"}, True),
 }
 TYPES = (*RESOURCES, *_OTHERS)
-_OUTPUT_TYPES = ("String", "Integer", "Boolean", "Float")
+# By type of a parameter or an output: the types of members that take it.
+FITTING = {
+    "String": ("string", "timestamp"),
+    "Integer": ("integer", "long", "float", "double"),
+    "Float": ("float", "double"),
+    "Boolean": ("boolean",),
+}
 
 
 def type_of(body: dict) -> str:
@@ -53,16 +62,13 @@ def check(kind: str, body: dict, where: str) -> None:
         if kind not in RESOURCES or not RESOURCES[kind].retried:
             raise ExpressionError(f"{where}.RetryPolicies: {kind} steps have none")
         retries.check(policies, f"{where}.RetryPolicies")
-    _check_arguments(kind, body, where)
+    if kind not in RESOURCES:
+        _check_arguments(kind, body, where)
 
 
 def _check_arguments(kind: str, body: dict, where: str) -> None:
     arguments = body.get("Arguments", {})
-    if kind in RESOURCES:
-        resource = RESOURCES[kind]
-        shape = model.service()["operations"][f"Create{resource.stem}"]["input"]["shape"]
-        _check_shape(shape, {resource.name: "name"} | arguments, f"{where}.Arguments")
-    elif kind == "Condition":
+    if kind == "Condition":
         if unknown := arguments.keys() - {"Conditions", "IfSteps", "ElseSteps"}:
             raise ExpressionError(f"{where}.Arguments: a Condition step has no {', '.join(sorted(unknown))}")
         conditions.check(arguments.get("Conditions"), f"{where}.Arguments.Conditions")
@@ -82,57 +88,83 @@ def _check_outputs(outputs: object, where: str) -> None:
     for index, output in enumerate(outputs):
         if not isinstance(output, dict) or output.keys() != {"OutputName", "OutputType"}:
             raise ExpressionError(f"{where}[{index}]: an output has OutputName and OutputType, got {output!r}")
-        if output["OutputType"] not in _OUTPUT_TYPES:
-            raise ExpressionError(f"{where}[{index}]: OutputType must be one of {', '.join(_OUTPUT_TYPES)}")
+        if output["OutputType"] not in FITTING:
+            raise ExpressionError(f"{where}[{index}]: OutputType must be one of {', '.join(FITTING)}")
 
 
-def _check_shape(shape_name: str, value: object, where: str) -> None:
-    """Refuses members that a request does not know, or lacks; what an expression stands for is known later."""
-    if is_expression(value):
-        return
-    shape = model.service()["shapes"][shape_name]
-    kind = shape["type"]
-    if kind in ("structure", "map") and not isinstance(value, dict):
-        raise ExpressionError(f"{where}: a {kind} is needed, got {value!r}")
-    if kind == "list" and not isinstance(value, list):
-        raise ExpressionError(f"{where}: a list is needed, got {value!r}")
-    if kind == "structure":
-        _check_members(shape, value, where)
-    elif kind == "list":
-        for index, item in enumerate(value):
-            _check_shape(shape["member"]["shape"], item, f"{where}[{index}]")
-    elif kind == "map":
-        for key, item in value.items():
-            _check_shape(shape["value"]["shape"], item, f"{where}.{key}")
+def check_request(kind: str, arguments: dict, where: str, type_of_expression: Callable[[dict], str | None]) -> None:
+    """Refuses arguments that the request of a step's resource cannot be made of.
 
-
-def _check_members(shape: dict, value: dict, where: str) -> None:
-    if unknown := value.keys() - shape["members"].keys():
-        raise ExpressionError(f"{where}: {', '.join(sorted(unknown))} is not known")
-    if missing := [name for name in shape.get("required", ()) if value.get(name) is None]:
-        raise ExpressionError(f"{where}: {', '.join(missing)} is missing")
-    for name, item in value.items():
-        if item is not None:
-            _check_shape(shape["members"][name]["shape"], item, f"{where}.{name}")
-
-
-def check_path(kind: str, body: dict, path: tuple[str | int, ...], where: str) -> None:
-    """Refuses a reference to what no step of this kind has.
+    Args:
+        kind: the step's type.
+        arguments: with their expressions.
+        where: the arguments stand.
+        type_of_expression: the type of what an expression will give, a key of FITTING, or None where nobody knows.
 
     Raises:
-        ExpressionError: says where.
+        ExpressionError: a member is not known, is missing, or is given what has another type.
     """
     if kind in RESOURCES:
-        if path[0] != "PropertyFiles" or kind != "Processing":
-            _check_described(kind, path, where)
-        return
-    known = {"Condition": ("Outcome",), "Fail": ()}.get(kind, ("OutputParameters",))
-    outputs = [output["OutputName"] for output in body.get("OutputParameters") or []]
-    if path[0] not in known or (path[0] == "OutputParameters" and (len(path) != 2 or path[1] not in outputs)):
+        resource = RESOURCES[kind]
+        shape = model.service()["operations"][f"Create{resource.stem}"]["input"]["shape"]
+        _Request(type_of_expression).visit(shape, {resource.name: "name"} | arguments, where)
+
+
+@dataclass(frozen=True)
+class _Request:
+    type_of_expression: Callable[[dict], str | None]
+
+    def visit(self, shape_name: str, value: object, where: str) -> None:
+        shape = model.service()["shapes"][shape_name]
+        kind = shape["type"]
+        if is_expression(value):
+            given = self.type_of_expression(value)
+            if given and kind not in FITTING[given]:
+                what = value.get(GET) or next(iter(value))
+                raise ExpressionError(
+                    f"{where}: Cannot assign property reference [{what}] of type [{given}] to argument of type "
+                    f"[{kind.title()}]"
+                )
+        elif kind in ("structure", "map") and not isinstance(value, dict):
+            raise ExpressionError(f"{where}: a {kind} is needed, got {value!r}")
+        elif kind == "list" and not isinstance(value, list):
+            raise ExpressionError(f"{where}: a list is needed, got {value!r}")
+        elif kind == "structure":
+            self._members(shape, value, where)
+        elif kind == "list":
+            for index, item in enumerate(value):
+                self.visit(shape["member"]["shape"], item, f"{where}[{index}]")
+        elif kind == "map":
+            for key, item in value.items():
+                self.visit(shape["value"]["shape"], item, f"{where}.{key}")
+
+    def _members(self, shape: dict, value: dict, where: str) -> None:
+        if unknown := value.keys() - shape["members"].keys():
+            raise ExpressionError(f"{where}: {', '.join(sorted(unknown))} is not known")
+        if missing := [name for name in shape.get("required", ()) if value.get(name) is None]:
+            raise ExpressionError(f"{where}: {', '.join(missing)} is missing")
+        for name, item in value.items():
+            if item is not None:
+                self.visit(shape["members"][name]["shape"], item, f"{where}.{name}")
+
+
+def type_of_property(kind: str, body: dict, path: tuple[str | int, ...], where: str) -> str | None:
+    """The type of what a reference to a step gives, a key of FITTING; None where nobody knows.
+
+    Raises:
+        ExpressionError: no step of this kind has it.
+    """
+    if kind in RESOURCES:
+        return None if path[0] == "PropertyFiles" else _type_of_described(kind, path, where)
+    if kind == "Condition" and path == ("Outcome",):
+        return "String"
+    types = {output["OutputName"]: output["OutputType"] for output in body.get("OutputParameters") or []}
+    if path[0] != "OutputParameters" or len(path) != 2 or path[1] not in types:
         raise ExpressionError(f"{where}: step {body['Name']} has no such property")
+    return types[path[1]]
 
 
-def _check_described(kind: str, path: tuple[str | int, ...], where: str) -> None:
+def _type_of_described(kind: str, path: tuple[str | int, ...], where: str) -> str | None:
     """Follows a path along the shape of the Describe response."""
     shapes, stem = model.service()["shapes"], RESOURCES[kind].stem
     operation = f"Describe{stem}"
@@ -140,11 +172,11 @@ def _check_described(kind: str, path: tuple[str | int, ...], where: str) -> None
         operation = f"ListTrainingJobsFor{stem}"
     shape = shapes[model.service()["operations"][operation]["output"]["shape"]]
     for part in path:
-        following = {
-            "structure": lambda shape=shape, part=part: shape["members"].get(part),
-            "list": lambda shape=shape: shape["member"],
-            "map": lambda shape=shape: shape["value"],
-        }.get(shape["type"], lambda: None)()
+        if shape["type"] == "structure":
+            following = shape["members"].get(part)
+        else:
+            following = {"list": shape.get("member"), "map": shape.get("value")}.get(shape["type"])
         if following is None:
             raise ExpressionError(f"{where}: a {kind} step has no property {part!r} there")
         shape = shapes[following["shape"]]
+    return next((name for name, fitting in FITTING.items() if shape["type"] == fitting[0]), None)
