@@ -52,6 +52,13 @@ def _operation(match: re.Match) -> str:
     return match["operation"][:1].upper() + match["operation"][1:]
 
 
+def _tokens(service: str, operation: str, token: str) -> dict[str, str]:
+    """The member by which a request that comes twice is known, where an operation has one."""
+    described = model.service(service)
+    members = described["shapes"][described["operations"][operation]["input"]["shape"]]["members"]
+    return {name: token for name, member in members.items() if member.get("idempotencyToken")}
+
+
 def invoke(server: Server, target: dict, text: str, token: str) -> None:
     """Gives a target a text.
 
@@ -59,7 +66,7 @@ def invoke(server: Server, target: dict, text: str, token: str) -> None:
         server: the server.
         target: of PutTargets or of CreateSchedule.
         text: what it gets.
-        token: of this invocation: a pipeline is started once however often it is repeated.
+        token: of this invocation: what can be known by a token happens once, however often the call is repeated.
 
     Raises:
         ClientError: the target does not take it.
@@ -68,8 +75,8 @@ def invoke(server: Server, target: dict, text: str, token: str) -> None:
     """
     arn = target["Arn"]
     if match := _UNIVERSAL.fullmatch(arn):
-        call = getattr(server.client(_SERVICES[match["service"]]), xform_name(_operation(match)))
-        call(**json.loads(text))
+        service, operation = _SERVICES[match["service"]], _operation(match)
+        getattr(server.client(service), xform_name(operation))(**_tokens(service, operation, token) | json.loads(text))
         return
     kind = _kind(arn)
     if kind == "sns":
