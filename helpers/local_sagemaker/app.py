@@ -47,6 +47,7 @@ from helpers.local_sagemaker import (
 )
 from helpers.local_sagemaker.events import bus, timetable
 from helpers.local_sagemaker.experiments import experiments, run_metrics, trial_components, trials
+from helpers.local_sagemaker.feature_store import feature_groups, feature_metadata, feature_records, offline_store
 from helpers.local_sagemaker.front import Front
 from helpers.local_sagemaker.lineage import (
     actions,
@@ -85,6 +86,9 @@ OPERATION_MODULES = (
     endpoints,
     executions,
     experiments,
+    feature_groups,
+    feature_metadata,
+    feature_records,
     inference_components,
     invoke,
     lineage_groups,
@@ -124,6 +128,7 @@ _WITH_LIFE_CYCLE = (
     scaling,
     engine,
     tuner,
+    offline_store,
 )
 
 
@@ -155,6 +160,7 @@ class Server:
     components: component_fleet.ComponentFleet
     pipelines: engine.Engine
     tuners: tuner.Tuners
+    features: offline_store.FeatureStore
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

@@ -137,6 +137,8 @@ KEPT: dict[str, str] = {
     "ModelPackageGroupDescription": "As for ModelPackageDescription.",
     "NearestModelName": "As for ModelInput.",
     "ProductId": "It names a listing of AWS Marketplace.",
+    "ProvisionedReadCapacityUnits": "Reads are not throttled.",
+    "ProvisionedWriteCapacityUnits": "Writes are not throttled.",
     "ProfilerConfig": "Older SDKs send it by default. Nothing is profiled.",
     "ProfilerRuleConfigurations": "As for DebugRuleConfigurations.",
     "SamplePayloadUrl": "As for ModelInput.",

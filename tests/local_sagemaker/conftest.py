@@ -13,7 +13,10 @@ from botocore.model import OperationModel, Shape
 from helpers import local_sagemaker
 from helpers.local_sagemaker import Running
 
-STRICT_SERVICES = ("sagemaker", "sagemaker-runtime", "cloudwatch", "application-autoscaling", "scheduler")
+STRICT_SERVICES = (
+    *("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime"),
+    *("cloudwatch", "application-autoscaling", "scheduler"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,7 @@ class Victim:
 HOME_FILES = {
     *("state.db", "state.db-wal", "state.db-shm", "journal", "jobs", "async", "endpoints", "components", "overlays"),
     *("metrics.db", "metrics.db-wal", "metrics.db-shm", "logs.db", "logs.db-wal", "logs.db-shm"),
-    *("server.json", "server.lock", "server.log"),
+    *("server.json", "server.lock", "server.log", "features.db", "features.db-wal", "features.db-shm"),
 }
 
 
