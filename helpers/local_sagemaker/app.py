@@ -62,6 +62,7 @@ from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
 from helpers.local_sagemaker.pipelines import engine, executions, pipelines
 from helpers.local_sagemaker.registry import card_exports, model_cards, package_groups, packages
+from helpers.local_sagemaker.search import search
 from helpers.local_sagemaker.state import Store
 from helpers.local_sagemaker.tuning import tuner, tuning_jobs
 
@@ -100,6 +101,7 @@ OPERATION_MODULES = (
     query_lineage,
     response_stream,
     run_metrics,
+    search,
     tags,
     training,
     transform,

@@ -95,12 +95,12 @@ def list_trial_components(server: Server, request: dict) -> dict:
     elif "TrialName" in request:
         trial = entities.key(request["TrialName"])
         server.store.require(trials.KIND, trial)
-        found = _in_trials(server, [trial])
+        found = in_trials(server, [trial])
     elif "ExperimentName" in request:
         experiment = entities.key(request["ExperimentName"])
         server.store.require(experiments.KIND, experiment)
         in_it = entities.with_source(server, trials.KIND, experiment)
-        found = _in_trials(server, [entities.key(trial["TrialName"]) for trial in in_it])
+        found = in_trials(server, [entities.key(trial["TrialName"]) for trial in in_it])
     else:
         found = server.store.list(KIND)
     paged = {"MaxResults": entities.DEFAULT_PAGE} | request
@@ -109,7 +109,8 @@ def list_trial_components(server: Server, request: dict) -> dict:
     return listing.response("TrialComponentSummaries", summaries, token)
 
 
-def _in_trials(server: Server, names: list[str]) -> list[dict]:
+def in_trials(server: Server, names: list[str]) -> list[dict]:
+    """The records of the components that are in any of these trials."""
     components = {
         component
         for name in names

@@ -1,0 +1,1 @@
+"""Search: resources of every kind by their properties, tags, metrics and hyperparameters."""
