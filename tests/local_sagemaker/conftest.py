@@ -1,5 +1,6 @@
 """A real server on a free port, with its own home, and boto3 clients whose every response is held to its shape."""
 
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -9,6 +10,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.eventstream import EventStream
 from botocore.model import OperationModel, Shape
+from killed import Victim
 
 from helpers import local_sagemaker
 from helpers.local_sagemaker import Running
@@ -74,6 +76,15 @@ def role_arn(client: Callable[..., BaseClient]) -> str:
 def unique() -> Callable[[str], str]:
     """`unique("model")`: a name that no other test uses."""
     return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def victim(client_of: Callable[..., Callable[..., BaseClient]], request: pytest.FixtureRequest) -> Iterator[Victim]:
+    """A server to be killed, with a seed for its parameter; its home is deleted in the end."""
+    made = Victim(client_of, seed=request.param)
+    yield made
+    made.end()
+    shutil.rmtree(made.folder)
 
 
 def make_clients(server: Running) -> Callable[..., BaseClient]:

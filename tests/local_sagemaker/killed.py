@@ -20,6 +20,7 @@ from helpers import local_sagemaker
 from helpers.local_sagemaker import Running, lifecycle, unix_sockets
 
 PATIENCE_SECONDS = 120
+BUCKET = "killed"  # that a victim has
 LONGEST_DELAY_SECONDS = 0.06  # from the moment that a point is reached until the kill
 
 
@@ -79,6 +80,7 @@ class Victim:
         )
         self.running = self._start()
         self.client = client_of(self.running)
+        self.client("s3").create_bucket(Bucket=BUCKET)
 
     def _start(self) -> Running:
         """The next server, at the same port."""
@@ -117,6 +119,39 @@ class Victim:
         assert not self.faults, self.faults
         assert was_reached, f"{point!r} was never reached"
         self.running = self._start()
+
+    def kill_at(
+        self,
+        points: dict[str, int],
+        times: int,
+        clients: list[Callable[["Victim"], None]],
+        read: dict[str, Callable[["Victim", str], object]],
+    ) -> int:
+        """Kills the server so many times at every point, in a random order, and checks it after each start.
+
+        Args:
+            points: and how often clients get there at most before it is killed.
+            times: at each point.
+            clients: that work meanwhile.
+            read: what is there of each kind in the ledger, by name.
+
+        Returns:
+            How many times it was killed.
+        """
+        plan = [*points] * times
+        self.random.shuffle(plan)
+        for point in plan:
+            self.live(point, self.random.randint(1, points[point]), clients)
+            self.ledger.check(lambda kind, name: read[kind](self, name))
+            self.leave_no_orphans()
+        self.leave_no_files({name: 2 if name == "canary" else 1 for name in self.ledger.there("endpoint")})
+        return len(plan)
+
+    def found(self) -> dict[str, object]:
+        """What is reported of kills that the server has outlived: had anything been lost, an assertion had failed."""
+        told = {"topic": "Faults", "unit": "kills", "at_least": True}
+        things = len(self.ledger.possible)
+        return told | {"things_checked": things, "lost": 0, "orphaned_processes": 0, "files_left": 0}
 
     def leave_no_orphans(self) -> None:
         """Asserts that no process of an earlier server is left; the kernel may need a moment."""

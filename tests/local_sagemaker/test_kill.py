@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 import time
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ import pytest
 import submitted_jobs
 import tuned
 from botocore.exceptions import ClientError
-from killed import PATIENCE_SECONDS, Victim
+from killed import BUCKET, PATIENCE_SECONDS, Victim
 
 # Where the server is killed, and how often clients get there at most before it is.
 DATA_POINTS = {
@@ -40,7 +39,6 @@ CANARY = {
 }
 pytestmark = pytest.mark.timeout(900)  # on a machine that does much else
 
-BUCKET = "killed"
 ROLE = "arn:aws:iam::111122223333:role/CourseExecutionRole"
 GRID = (1, 2, 3, 4)
 SIZES = (10, 90_000)  # of objects: in the journal, and in a file beside it
@@ -297,38 +295,6 @@ READ: dict[str, Callable[[Victim, str], object]] = {
 }
 
 
-@pytest.fixture
-def victim(client_of, request):
-    """A server to be killed; its home is deleted in the end."""
-    made = Victim(client_of, seed=request.param)
-    made.client("s3").create_bucket(Bucket=BUCKET)
-    yield made
-    made.end()
-    shutil.rmtree(made.folder)
-
-
-def kill_at(victim: Victim, points: dict[str, int], times: int, clients: list[Callable[[Victim], None]]) -> int:
-    """Kills the server so many times at every point, in a random order, and checks it after each start.
-
-    Returns:
-        How many times it was killed.
-    """
-    plan = [*points] * times
-    victim.random.shuffle(plan)
-    for point in plan:
-        victim.live(point, victim.random.randint(1, points[point]), clients)
-        victim.ledger.check(lambda kind, name: READ[kind](victim, name))
-        victim.leave_no_orphans()
-    victim.leave_no_files({name: 2 if name == "canary" else 1 for name in victim.ledger.there("endpoint")})
-    return len(plan)
-
-
-def found(victim: Victim) -> dict[str, object]:
-    """What is reported of kills that the server has outlived: an assertion has failed before if anything was lost."""
-    told = {"topic": "Faults", "unit": "kills", "at_least": True}
-    return told | {"things_checked": len(victim.ledger.possible), "lost": 0, "orphaned_processes": 0, "files_left": 0}
-
-
 def configure(victim: Victim) -> None:
     """Two models; configurations with one instance and with two of each."""
     sm, s3 = victim.client("sagemaker"), victim.client("s3")
@@ -349,16 +315,16 @@ def create(victim: Victim, name: str, config: str) -> None:
 
 @pytest.mark.parametrize("victim", [1], indirect=True)
 def test_objects_models_and_jobs_survive_kills_at_random_points(victim, report):
-    kills = kill_at(victim, DATA_POINTS, 3, [objects, uploads, models, jobs])
-    report("Kills amid objects, models and training jobs", kills, bar=27, **found(victim))
+    kills = victim.kill_at(DATA_POINTS, 3, [objects, uploads, models, jobs], READ)
+    report("Kills amid objects, models and training jobs", kills, bar=27, **victim.found())
 
 
 @pytest.mark.parametrize("victim", [2], indirect=True)
 def test_endpoints_survive_kills_at_random_points(victim, report):
     configure(victim)
     create(victim, "standing", "one")
-    kills = kill_at(victim, SERVING_POINTS, 6, [endpoints, invocations])
-    report("Kills amid changes and invocations of endpoints", kills, bar=24, **found(victim))
+    kills = victim.kill_at(SERVING_POINTS, 6, [endpoints, invocations], READ)
+    report("Kills amid changes and invocations of endpoints", kills, bar=24, **victim.found())
 
 
 @pytest.mark.parametrize("victim", [3], indirect=True)
@@ -371,11 +337,11 @@ def test_canaries_and_asynchronous_requests_survive_kills_at_random_points(victi
     )
     create(victim, "async", "async")
     create(victim, "canary", "pair-one")
-    kills = kill_at(victim, ROLLOUT_POINTS, 2, [canaries, requests])
-    report("Kills amid canaries and asynchronous requests", kills, bar=6, **found(victim))
+    kills = victim.kill_at(ROLLOUT_POINTS, 2, [canaries, requests], READ)
+    report("Kills amid canaries and asynchronous requests", kills, bar=6, **victim.found())
 
 
 @pytest.mark.parametrize("victim", [4], indirect=True)
 def test_tuning_jobs_survive_kills_at_random_points(victim, report):
-    kills = kill_at(victim, TUNING_POINTS, 4, [tunings])
-    report("Kills amid tuning jobs", kills, bar=8, **found(victim))
+    kills = victim.kill_at(TUNING_POINTS, 4, [tunings], READ)
+    report("Kills amid tuning jobs", kills, bar=8, **victim.found())
