@@ -184,10 +184,6 @@ class Server:
         """Tags a resource; `new_tags` is as in a request's Tags."""
         tags.add(self.store, arn, new_tags)
 
-    def delete_tags(self, arn: str) -> None:
-        """Removes all tags of a resource."""
-        tags.delete(self.store, arn)
-
     def client(self, service: str) -> object:
         """A boto3 client of this server itself; thread-safe and shared."""
         with self._clients_lock:

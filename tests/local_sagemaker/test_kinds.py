@@ -1,6 +1,7 @@
 """Every kind of resource that can be tagged is a registered one, and its tags come and go with it."""
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from helpers.local_sagemaker import app, errors, kinds, models, operations
@@ -79,3 +80,38 @@ def test_the_tags_of_a_resource_are_one_page(sm, unique):
     assert "NextToken" not in page
     with pytest.raises(ClientError, match="Invalid NextToken"):
         sm.list_tags(ResourceArn=arn, NextToken="no")
+
+
+def test_the_tags_of_every_kind_are_given_when_it_is_made_and_go_with_it(sm, unique, role_arn):
+    group, experiment = unique("group"), unique("experiment")
+    sm.create_experiment(ExperimentName=experiment)
+    model = unique("model")
+    sm.create_model(ModelName=model, PrimaryContainer={"Image": "x"})
+    variant = {"VariantName": "v", "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    definition = (
+        '{"Version": "2020-12-01", "Steps": [{"Name": "f", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}]}'
+    )
+    requests = {
+        "Action": {"Source": {"SourceUri": "x"}, "ActionType": "x"},
+        "Artifact": {"Source": {"SourceUri": unique("uri")}, "ArtifactType": "x"},
+        "Context": {"Source": {"SourceUri": "x"}, "ContextType": "x"},
+        "EndpointConfig": {"ProductionVariants": [variant]},
+        "Experiment": {},
+        "Model": {"PrimaryContainer": {"Image": "x"}},
+        "ModelCard": {"Content": "{}", "ModelCardStatus": "Draft"},
+        "ModelPackageGroup": {},
+        "Pipeline": {"PipelineDefinition": definition, "RoleArn": role_arn, "ClientRequestToken": 32 * "t"},
+        "Trial": {"ExperimentName": experiment},
+        "TrialComponent": {},
+    }
+    tags = [{"Key": "lab", "Value": "fraud"}]
+    for kind, request in requests.items():
+        word = xform_name(kind)
+        name = {} if kind == "Artifact" else {f"{kind}Name": group}
+        for given in (tags, []):
+            arn = getattr(sm, f"create_{word}")(**name, **request, Tags=given)[f"{kind}Arn"]
+            assert sm.list_tags(ResourceArn=arn)["Tags"] == given, kind
+            token = {"ClientRequestToken": 32 * "d"} if kind == "Pipeline" else {}
+            getattr(sm, f"delete_{word}")(**(name or {"ArtifactArn": arn}), **token)
+            with pytest.raises(ClientError):
+                sm.list_tags(ResourceArn=arn)

@@ -7,9 +7,11 @@ import signal
 import time
 
 import deployed
+import hosting
 import psutil
 import pytest
 import submitted_jobs
+import submitted_transforms
 
 from helpers import local_sagemaker
 
@@ -308,3 +310,35 @@ def test_lineage_is_whole_after_kill_9(tmp_path, client_of):
         assert len(sm.list_artifacts(ArtifactType="Model", MaxResults=100)["ArtifactSummaries"]) == 2 * len(names)
     finally:
         local_sagemaker.stop(tmp_path)
+
+
+def test_a_transform_job_is_in_the_lineage_of_its_results(client, bucket, unique):
+    transforms = submitted_transforms.Transforms(client, bucket, unique)
+    sm, rows = transforms.sm, transforms.put(a_csv="1\n2\n")
+    job = transforms.ended(transforms.submit(rows))
+    assert job["TransformJobStatus"] == "Completed"
+    output = job["TransformOutput"]["S3OutputPath"]
+    (artifact,) = wait_for(lambda: sm.list_artifacts(SourceUri=output)["ArtifactSummaries"])
+    found = ascendants(sm, artifact["ArtifactArn"])
+    kinds = sorted((vertex["LineageType"], vertex["Type"]) for vertex in found)
+    assert kinds == [
+        ("Artifact", "DataSet"),
+        ("Artifact", "Image"),
+        ("Artifact", "Model"),
+        ("TrialComponent", "TransformJob"),
+    ]
+    (data,) = [sm.describe_artifact(ArtifactArn=one["Arn"]) for one in found if one["Type"] == "DataSet"]
+    assert data["Properties"]["SHA256"] == hashlib.sha256(b"1\n2\n").hexdigest()
+
+
+def test_a_component_on_an_endpoint_is_a_deployment_of_its_model(client, bucket, role_arn, unique):
+    hosted = hosting.Hosted(client, bucket, role_arn, unique)
+    sm, endpoint, model = hosted.sm, hosted.endpoint(), hosted.model()
+    hosted.component(endpoint, ModelName=model)
+    arn = sm.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
+    hosted.clear()
+    context = context_of(sm, arn)
+    found = wait_for(lambda: ascendants(sm, context, Types=["Model"]))
+    uris = {sm.describe_artifact(ArtifactArn=one["Arn"])["Source"]["SourceUri"] for one in found}
+    described = sm.describe_model(ModelName=model)
+    assert uris == {described["ModelArn"], described["PrimaryContainer"]["ModelDataUrl"]}

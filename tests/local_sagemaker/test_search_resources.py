@@ -1,11 +1,12 @@
 """Search finds what is there, of every resource that it has a record of; pages, order and suggestions."""
 
 import deployed
+import featured
+import pipelined
 import pytest
 import submitted_jobs
 from botocore.exceptions import ClientError
 
-from helpers.local_sagemaker import kinds
 from helpers.local_sagemaker.model import service
 
 RESOURCES = service()["shapes"]["ResourceType"]["enum"]
@@ -127,6 +128,78 @@ def test_packages_and_groups_are_found(sm, unique, found, tag):
     assert [one["ModelPackageVersion"] for one in versions] == [1, 2]
 
 
+def test_pipelines_and_their_executions_are_found(sm, unique, found, tag):
+    pipelines = pipelined.Pipelines(sm, unique)
+    parameter = {"Name": "Reason", "Type": "String", "DefaultValue": "none"}
+    name = pipelines.create(pipelined.fail("Stop", pipelined.get("Parameters.Reason")), parameters=[parameter])
+    (pipeline,) = found("Pipeline", f"PipelineName Equals {name}")
+    sm.add_tags(ResourceArn=pipeline["PipelineArn"], Tags=tag[0])
+    assert [one["PipelineName"] for one in found("Pipeline", tag[1])] == [name]
+    reason = unique("reason")
+    arn = pipelines.start(name, {"Reason": reason})
+    pipelines.ended(arn)
+    (execution,) = found("PipelineExecution", f"PipelineParameters.Value Equals {reason}")
+    assert (execution["PipelineExecutionArn"], execution["PipelineExecutionStatus"]) == (arn, "Failed")
+    filters = [
+        {"Name": f"PipelineParameters.{member}", "Value": value}
+        for member, value in (("Name", "Reason"), ("Value", reason))
+    ]
+    nested = {"NestedFilters": [{"NestedPropertyName": "PipelineParameters", "Filters": filters}]}
+    assert found("PipelineExecution", SearchExpression=nested) == [execution]
+    (version,) = found("PipelineVersion", f"PipelineArn Equals {pipeline['PipelineArn']}")
+    assert version["PipelineVersionId"] == 1
+
+
+def test_feature_groups_and_their_features_are_found(client, bucket, role_arn, unique, found, tag):
+    features = featured.Features(client, bucket, role_arn, unique)
+    name = features.create(Tags=tag[0])
+    (group,) = found("FeatureGroup", tag[1])
+    assert (group["FeatureGroupName"], group["FeatureGroupStatus"]) == (name, "Created")
+    assert found("FeatureGroup", tag[1], "FeatureDefinitions.FeatureName Equals spend") == [group]
+    description = unique("Money")
+    features.sm.update_feature_metadata(FeatureGroupName=name, FeatureName="spend", Description=description)
+    (feature,) = found("FeatureMetadata", f"Description Contains {description}")
+    assert (feature["FeatureName"], feature["FeatureType"]) == ("spend", "Fractional")
+    integral = found("FeatureMetadata", f"FeatureGroupName Equals {name}", "FeatureType Equals Integral")
+    assert [one["FeatureName"] for one in integral] == ["age"]
+
+
+def test_model_cards_are_found(sm, unique, found, tag):
+    name = unique("card")
+    sm.create_model_card(ModelCardName=name, Content="{}", ModelCardStatus="Draft", Tags=tag[0])
+    (card,) = found("ModelCard", tag[1], "ModelCardStatus Equals Draft")
+    assert (card["ModelCardName"], card["ModelCardVersion"]) == (name, 1)
+
+
+def test_tuning_jobs_are_found(sm, bucket, unique, role_arn, found, tag):
+    name = unique("tune")
+    sm.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name,
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "auc"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
+            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0.1", "MaxValue": "0.2"}]},
+        },
+        TrainingJobDefinition={
+            "AlgorithmSpecification": {
+                "TrainingImage": "local/trainer",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "auc", "Regex": "auc=(.*?);"}],
+            },
+            "RoleArn": role_arn,
+            "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/models"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        },
+        Tags=tag[0],
+    )
+    (job,) = found("HyperParameterTuningJob", tag[1], "HyperParameterTuningJobConfig.Strategy Equals Random")
+    assert job["HyperParameterTuningJobName"] == name
+    condition = f"TuningJobArn Equals {job['HyperParameterTuningJobArn']}"
+    assert deployed.becomes_true(lambda: found("TrainingJob", condition, "HyperParameters.rate LessThan 0.21"))
+
+
 def test_the_latest_come_first_and_pages_tell_each_once(sm, unique, found, tag):
     names = [unique(f"m{number}") for number in range(12)]
     for name in names:
@@ -172,8 +245,3 @@ def test_names_of_properties_are_suggested(sm, unique):
     assert {"TrialComponentName", "TrialComponentArn"} <= {*suggested("TrialC")}
     assert suggested("TrainingJobSt", "TrainingJob") == ["TrainingJobStatus"]
     assert suggested("nonsense") == []
-
-
-def test_what_is_searched_is_a_kind_of_the_store():
-    records = service()["shapes"]["SearchRecord"]["members"]
-    assert {"TrainingJob", "Experiment", "Trial", "TrialComponent", "Endpoint", "Model"} <= kinds.KINDS.keys() & records

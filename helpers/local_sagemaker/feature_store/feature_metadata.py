@@ -18,7 +18,11 @@ _METADATA = "_Metadata"  # of all features, in the record of their group
 
 @operation("DescribeFeatureMetadata", stores=True)
 def describe_feature_metadata(server: Server, request: dict) -> dict:
-    group, definition = _require(server, request)
+    return told(*_require(server, request))
+
+
+def told(group: dict, definition: dict) -> dict:
+    """What is told of a feature, by the record of its group and one of its FeatureDefinitions."""
     metadata = group.get(_METADATA, {}).get(definition["FeatureName"], {})
     times = {"CreationTime": group["CreationTime"], "LastModifiedTime": group["CreationTime"]}
     parameters = [{"Key": key, "Value": value} for key, value in metadata.get("Parameters", {}).items()]

@@ -11,21 +11,10 @@ if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
 
-def artifact(
-    server: Server,
-    uri: str,
-    artifact_type: str,
-    identifiers: list[dict] | None = None,
-    properties: dict[str, str] | None = None,
-) -> str:
-    """The ARN of the artifact with this source."""
-    source = {"SourceUri": uri} | ({"SourceTypes": identifiers} if identifiers else {})
-    name = artifacts.name_of(source)
-    with server.store.transaction():
-        if server.store.get(artifacts.KIND, name):
-            return server.arn("artifact", name)
-        request = {"Source": source, "ArtifactType": artifact_type} | ({"Properties": properties} if properties else {})
-        return artifacts.create(server, request)
+def artifact(server: Server, uri: str, artifact_type: str, identifiers: list[dict] | None = None) -> str:
+    """The ARN of the artifact with this source; `identifiers` are its SourceTypes."""
+    source = _source(uri, identifiers)
+    return _known(server, source) or _make(server, source, artifact_type, {})
 
 
 def content(server: Server, uri: str, artifact_type: str) -> str:
@@ -33,13 +22,34 @@ def content(server: Server, uri: str, artifact_type: str) -> str:
 
     Where nothing stands there any more, it is what stood there last.
     """
-    if artifact_type == "Image":
+    try:
+        location = None if artifact_type == "Image" else staging.parse(uri)
+    except staging.StagingError:
+        location = None
+    if location is None:
         return artifact(server, uri, artifact_type)
-    uri = str(staging.parse(uri))
-    identifiers, properties = s3_content.identify(server, uri)
-    if not identifiers and (known := entities.with_source(server, artifacts.KIND, uri)):
-        return max(known, key=lambda record: record["CreationTime"])["ArtifactArn"]
-    return artifact(server, uri, artifact_type, identifiers, properties)
+    found = s3_content.find(server, location)
+    if not found.objects and (before := entities.with_source(server, artifacts.KIND, str(location))):
+        return max(before, key=lambda record: record["CreationTime"])["ArtifactArn"]
+    source = _source(str(location), found.identifiers())
+    return _known(server, source) or _make(
+        server, source, artifact_type, found.properties(server) if found.objects else {}
+    )
+
+
+def _source(uri: str, identifiers: list[dict] | None) -> dict:
+    return {"SourceUri": uri} | ({"SourceTypes": identifiers} if identifiers else {})
+
+
+def _known(server: Server, source: dict) -> str | None:
+    name = artifacts.name_of(source)
+    return server.arn("artifact", name) if server.store.get(artifacts.KIND, name) else None
+
+
+def _make(server: Server, source: dict, artifact_type: str, properties: dict[str, str]) -> str:
+    request = {"Source": source, "ArtifactType": artifact_type} | ({"Properties": properties} if properties else {})
+    with server.store.transaction():
+        return _known(server, source) or artifacts.create(server, request)
 
 
 def context(server: Server, name: str, context_type: str, arn: str) -> str:

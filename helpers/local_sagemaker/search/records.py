@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import deployments, fleet, kinds
 from helpers.local_sagemaker.experiments import trial_components, trials
+from helpers.local_sagemaker.feature_store import feature_groups, feature_metadata
 from helpers.local_sagemaker.lineage import entities
+from helpers.local_sagemaker.pipelines import parameters
+from helpers.local_sagemaker.pipelines import records as executions
 from helpers.local_sagemaker.search import properties
 
 if TYPE_CHECKING:
@@ -15,14 +18,21 @@ if TYPE_CHECKING:
 
 def of(server: Server, resource: str) -> list[dict]:
     """All records of a resource, each as its member of SearchRecord tells it."""
+    if resource == "FeatureMetadata":
+        groups = server.store.list(feature_groups.KIND)
+        return [_present(feature_metadata.told(group, one)) for group in groups for one in group["FeatureDefinitions"]]
     kind = properties.member_of(resource)
     tags = _tags(server, kinds.of(kind).arn(""))
     found = []
     for record in server.store.list(kind):
         arn = record.get(f"{kind}Arn")
         tagged = record | ({"Tags": tags[arn]} if arn in tags else {})
-        found.append(_linked(server, kind, {key: tagged[key] for key in tagged if not key.startswith("_")}))
+        found.append(_linked(server, kind, tagged))
     return _dashboards(server, found) if kind == properties.MODEL else found
+
+
+def _present(record: dict) -> dict:
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def searched(record: dict) -> dict:
@@ -53,6 +63,8 @@ def _linked(server: Server, kind: str, record: dict) -> dict:
         return record | ({"TrialComponentSummaries": summaries} if summaries else {})
     if kind == trial_components.KIND:
         return trial_components.told(server, record) | _parents(server, record) | _source(server, record)
+    if kind == executions.EXECUTION:
+        return record | {"PipelineParameters": parameters.listed(record["_parameters"])}
     return record
 
 
