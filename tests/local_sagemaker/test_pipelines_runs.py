@@ -208,6 +208,14 @@ def test_the_jobs_of_an_execution_have_its_experiment(pipelines, sm):
     assert execution["PipelineExperimentConfig"] == resolved
     job = steps["Run"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
     assert sm.describe_processing_job(ProcessingJobName=job)["ExperimentConfig"] == resolved
+    assert [trial["TrialName"] for trial in sm.list_trials(ExperimentName=name)["TrialSummaries"]] == [
+        resolved["TrialName"]
+    ]
+    pipelines.ended(pipelines.start(name))
+    assert len(sm.list_trials(ExperimentName=name)["TrialSummaries"]) == 2
+    odd = pipelines.create(processing("Run", "true"), PipelineExperimentConfig=config | {"TrialName": "a b"})
+    with pytest.raises(ClientError, match="'trialName' failed to satisfy constraint"):
+        pipelines.start(odd)
 
 
 def test_a_policy_says_how_often_and_when_a_step_is_tried_again():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helpers.local_sagemaker import errors, listing, permissions
+from helpers.local_sagemaker import errors, listing, model, permissions
 from helpers.local_sagemaker.experiments import job_components
 from helpers.local_sagemaker.operations import operation
 from helpers.local_sagemaker.pipelines import (
@@ -77,8 +77,9 @@ def _note_experiment(server: Server, name: str, parsed: definition.Definition, e
             resolved = expressions.resolve(parsed.experiment, scope)
         except expressions.ExpressionError as error:
             raise errors.validation(f"PipelineExperimentConfig: {error}") from None
-        server.store.update(records.EXECUTION, name, PipelineExperimentConfig=resolved)
+        resolved = model.validate("PipelineExperimentConfig", resolved)
         job_components.make_trial(server, resolved)
+        server.store.update(records.EXECUTION, name, PipelineExperimentConfig=resolved)
 
 
 def _put_copy(server: Server, execution: dict, name: str, step: dict) -> None:
