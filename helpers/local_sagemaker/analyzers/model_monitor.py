@@ -34,9 +34,9 @@ def analyse(settings: Settings) -> list[dict] | None:
     columns = [profile.column(name, values) for name, values in zip(*_columns(settings), strict=True)]
     statistics = profile.statistics(columns)
     job.write(settings.output, "statistics.json", statistics)
+    method = settings.environment.get("categorical_drift_method", L_INFINITY)
+    job.write(settings.output, "constraints.json", constraints.suggest(columns, method))
     if settings.constraints is None:
-        method = settings.environment.get("categorical_drift_method", L_INFINITY)
-        job.write(settings.output, "constraints.json", constraints.suggest(columns, method))
         drifts, violations = {}, None
     else:
         drifts = constraints.distances(settings.constraints, settings.statistics, statistics)

@@ -65,8 +65,8 @@ def analyse(settings: Settings) -> list[dict] | None:
     job.write(settings.output, "statistics.json", report)
     if settings.publishes_metrics:
         job.write_metrics(settings, [{"MetricName": name, "Value": value} for name, value in _scalars(metrics).items()])
+    job.write(settings.output, "constraints.json", suggest(metrics, problem))
     if settings.constraints is None:
-        job.write(settings.output, "constraints.json", suggest(metrics, problem))
         return None
     found = violations(settings.constraints, metrics, problem)
     job.write(settings.output, "constraint_violations.json", {"violations": found})

@@ -11,6 +11,10 @@ from helpers.local_sagemaker.pipelines.expressions import ExpressionError
 from helpers.local_sagemaker.pipelines.resources import RESOURCES
 
 _DAY = 86_400
+_BESIDE_ARGUMENTS = (
+    *("FunctionArn", "SqsQueueUrl", "OutputParameters", "CheckType", "SkipCheck", "RegisterNewBaseline"),
+    *("ModelPackageGroupName", "SuppliedBaselineStatistics", "SuppliedBaselineConstraints"),
+)
 # ISO 8601 and the looser ways in which AWS writes it, such as p30d, T12H and 30dT5h.
 _DURATION = re.compile(
     r"P?(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?",
@@ -54,11 +58,8 @@ def key(kind: str, body: dict, arguments: dict) -> str:
         arguments: of its request, resolved.
     """
     resource = RESOURCES.get(kind)
-    if resource:
-        parts = {name: _at(arguments, name) for name in resource.cached}
-    else:
-        names = ("FunctionArn", "SqsQueueUrl", "OutputParameters")
-        parts = {"Arguments": arguments} | {name: body.get(name) for name in names}
+    counted = {name: _at(arguments, name) for name in resource.cached} if resource else arguments
+    parts = [counted, {name: body.get(name) for name in _BESIDE_ARGUMENTS}]
     return hashlib.sha256(json.dumps([kind, parts], sort_keys=True).encode()).hexdigest()
 
 

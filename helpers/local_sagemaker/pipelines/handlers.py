@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from helpers.local_sagemaker.pipelines import callback_steps, control_steps, lambda_steps, resource_steps
+from helpers.local_sagemaker.pipelines import callback_steps, check_steps, control_steps, lambda_steps, resource_steps
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome
 from helpers.local_sagemaker.pipelines.resources import RESOURCES
 
@@ -35,6 +35,7 @@ def _handler(module: object) -> Handler:
 
 HANDLERS = {
     **dict.fromkeys(RESOURCES, _handler(resource_steps)),
+    "QualityCheck": replace(_handler(resource_steps), begin=check_steps.begin, poll=check_steps.poll),
     "Condition": Handler(control_steps.decide),
     "Fail": Handler(control_steps.fail),
     "Lambda": Handler(lambda_steps.begin, poll=lambda_steps.poll),

@@ -31,12 +31,17 @@ def prepare(attempt: Attempt) -> None:
 
 def begin(attempt: Attempt) -> Outcome | None:
     """Makes the resource; returns at once."""
+    return make(attempt, attempt.arguments)
+
+
+def make(attempt: Attempt, arguments: dict) -> Outcome | None:
+    """Makes the resource of these arguments; an outcome tells that it could not be made."""
     resource = RESOURCES[attempt.step.type]
     verb = "Create"
     try:
         if attempt.step.type == "Endpoint" and _description(attempt, resource):
             verb = "Update"
-        request = _request(attempt, resource)
+        request = _request(attempt, resource, arguments)
         if verb == "Update":
             request.pop("Tags")
         response = _call(attempt, f"{verb}{resource.stem}", request)
@@ -49,7 +54,7 @@ def begin(attempt: Attempt) -> Outcome | None:
         return Outcome("Failed", reason=reason)
     arn = response[resource.arn]
     made = {"_resource": arn} if attempt.step.type == "RegisterModel" else {}
-    attempt.note(Metadata={resource.metadata: {"Arn": arn}}, **made)
+    attempt.note(Metadata={resource.metadata: {resource.arn_told: arn}}, **made)
     return None
 
 
@@ -61,7 +66,7 @@ def resume(attempt: Attempt) -> bool:
     wanted = attempt.arguments.get("EndpointConfigName")
     if attempt.step.type == "Endpoint" and wanted not in (found.get("EndpointConfigName"), None):
         return False
-    attempt.note(Metadata={resource.metadata: {"Arn": found[resource.arn]}})
+    attempt.note(Metadata={resource.metadata: {resource.arn_told: found[resource.arn]}})
     return True
 
 
@@ -94,8 +99,8 @@ def stop(attempt: Attempt) -> None:
                 raise
 
 
-def _request(attempt: Attempt, resource: Resource) -> dict:
-    request = dict(attempt.arguments)
+def _request(attempt: Attempt, resource: Resource, arguments: dict) -> dict:
+    request = dict(arguments)
     if attempt.step.type == "RegisterModel":
         request.pop(resource.name, None)
         request["ClientToken"] = attempt.record["_token"]

@@ -18,6 +18,7 @@ class Resource:
         retried: whether a step of the type may have RetryPolicies.
         prefixed: whether a name in the arguments is only the begin of the resource's name.
         tagged: whether its Create operation takes the tags that name the execution and the step.
+        arn_told: the member of its ARN in that Metadata.
     """
 
     stem: str
@@ -28,6 +29,7 @@ class Resource:
     retried: bool = True
     prefixed: bool = True
     tagged: bool = True
+    arn_told: str = "Arn"
 
     @property
     def name(self) -> str:
@@ -45,6 +47,7 @@ class Resource:
         return f"{self.stem}Status"
 
 
+_PROCESSED = ("AppSpecification", "Environment", "ProcessingInputs")
 _IN_SERVICE = (("InService", "Succeeded"), ("Failed", "Failed"))
 _TUNED = ("AlgorithmSpecification", "HyperParameterRanges", "InputDataConfig", "StaticHyperParameters")
 
@@ -52,8 +55,11 @@ RESOURCES = {
     "Processing": Resource(
         "ProcessingJob",
         "ProcessingJob",
-        ("AppSpecification", "Environment", "ProcessingInputs"),
+        _PROCESSED,
         stops=True,
+    ),
+    "QualityCheck": Resource(
+        "ProcessingJob", "QualityCheck", _PROCESSED, stops=True, retried=False, arn_told="CheckJobArn"
     ),
     "Training": Resource(
         "TrainingJob",

@@ -11,14 +11,22 @@ from helpers.local_sagemaker.pipelines.expressions import GET, ExpressionError, 
 from helpers.local_sagemaker.pipelines.resources import RESOURCES
 
 _COMMON = {"Name", "Type", "Arguments", "DependsOn", "DisplayName", "Description", "CacheConfig", "RetryPolicies"}
+_CHECK = {"CheckType", "SkipCheck", "FailOnViolation", "RegisterNewBaseline", "ModelPackageGroupName"}
 # By type: what a step has beside its arguments, and whether its results may be cached.
 _OTHERS: dict[str, tuple[set[str], bool]] = {
+    "QualityCheck": (_CHECK | {"SuppliedBaselineStatistics", "SuppliedBaselineConstraints"}, True),
     "Condition": (set(), False),
     "Fail": (set(), False),
     "Lambda": ({"FunctionArn", "OutputParameters"}, True),
     "Callback": ({"SqsQueueUrl", "OutputParameters"}, True),
 }
-TYPES = (*RESOURCES, *_OTHERS)
+TYPES = tuple(dict.fromkeys((*RESOURCES, *_OTHERS)))
+# By type: what its steps may check. What they tell: the baseline that a check has used, and the one that it calculated.
+CHECKED = {"QualityCheck": ("DATA_QUALITY", "MODEL_QUALITY")}
+CHECK_PROPERTIES = (
+    *("CalculatedBaselineStatistics", "CalculatedBaselineConstraints"),
+    *("BaselineUsedForDriftCheckStatistics", "BaselineUsedForDriftCheckConstraints"),
+)
 # By type of a parameter or an output: the types of members that take it.
 FITTING = {
     "String": ("string", "timestamp"),
@@ -62,7 +70,10 @@ def check(kind: str, body: dict, where: str) -> None:
         if kind not in RESOURCES or not RESOURCES[kind].retried:
             raise ExpressionError(f"{where}.RetryPolicies: {kind} steps have none")
         retries.check(policies, f"{where}.RetryPolicies")
-    if kind not in RESOURCES:
+    if kind in CHECKED:
+        if body.get("CheckType") not in CHECKED[kind]:
+            raise ExpressionError(f"{where}.CheckType: must be one of {', '.join(CHECKED[kind])}")
+    elif kind not in RESOURCES:
         _check_arguments(kind, body, where)
 
 
@@ -154,7 +165,9 @@ def type_of_property(kind: str, body: dict, path: tuple[str | int, ...], where: 
     Raises:
         ExpressionError: no step of this kind has it.
     """
-    if kind in RESOURCES:
+    if kind in CHECKED and len(path) == 1 and path[0] in CHECK_PROPERTIES:
+        return "String"
+    if kind in RESOURCES and kind not in CHECKED:
         return None if path[0] == "PropertyFiles" else _type_of_described(kind, path, where)
     if kind == "Condition" and path == ("Outcome",):
         return "String"
