@@ -94,6 +94,16 @@ def images() -> str:
     return table(("Repository of the image", "Local runtime"), rows)
 
 
+def step_types() -> str:
+    """The types of pipeline steps, and what each does."""
+    rows = [(f"`{name}`", does, _mark(cache), _mark(retries)) for name, does, cache, retries in catalogue.step_types()]
+    return table(("Step type", "What it does", "Cache", "Retry policies"), rows)
+
+
+def _mark(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def shims() -> str:
     """Operations of other services that are not, or not only, moto's."""
     rows = [
@@ -114,6 +124,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "refused": refused,
     "kept": kept,
     "images": images,
+    "step-types": step_types,
     "shims": shims,
     "services": services,
     **{level.replace(" ", "-"): partial(operations, level) for level in Level},

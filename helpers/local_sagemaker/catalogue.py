@@ -7,6 +7,9 @@ import importlib.metadata
 from helpers.local_sagemaker import alarms, app, auto_scaling, images, model, operations, routes, shims
 from helpers.local_sagemaker.events import scheduler
 from helpers.local_sagemaker.operations import Level
+from helpers.local_sagemaker.pipelines import step_checks
+from helpers.local_sagemaker.pipelines.handlers import HANDLERS
+from helpers.local_sagemaker.pipelines.resources import RESOURCES
 
 SERVICES = ("sagemaker", *routes.SERVICES)
 _SIGNED = {"monitoring": "cloudwatch"}  # a service whose signature has another name than its clients
@@ -37,6 +40,16 @@ def shimmed() -> list[tuple[str, list[str], str]]:
         summary = (handler.__doc__ or "").partition("\n")[0]
         found.append((answered[0][0], [name for _, name in answered], summary.partition(": ")[2] or summary))
     return [(_SIGNED.get(service, service), names, summary) for service, names, summary in found]
+
+
+def step_types() -> list[tuple[str, str, bool, bool]]:
+    """The types of pipeline steps that run: what each does, and whether it may have a cache and retry policies."""
+    found = []
+    for name in step_checks.TYPES:
+        resource, begin = RESOURCES.get(name), HANDLERS[name].begin
+        does = f"`Create{resource.stem}`" if resource else (begin.__doc__ or "").partition("\n")[0]
+        found.append((name, does, step_checks.has_cache(name), bool(resource and resource.retried)))
+    return found
 
 
 def moto_services() -> list[str]:

@@ -46,3 +46,10 @@ def test_images_and_shims_are_the_code_s():
     assert all(f"`{name}`" in what_runs.images() for name in catalogue.repositories())
     assert "| sts | `GetCallerIdentity` |" in what_runs.shims()
     assert "dynamodb" in what_runs.services()
+
+
+def test_every_type_of_step_has_its_row():
+    rows = what_runs.step_types().splitlines()[2:]
+    assert len(rows) == len(catalogue.step_types()) > 10
+    assert "| `Training` | `CreateTrainingJob` | yes | yes |" in rows
+    assert any(row.startswith("| `Condition` | Takes the branch") and row.endswith("| no | no |") for row in rows)

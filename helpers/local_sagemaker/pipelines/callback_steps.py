@@ -24,7 +24,7 @@ def prepare(attempt: Attempt) -> None:
 
 
 def begin(attempt: Attempt) -> Outcome | None:
-    """Sends the token and the arguments."""
+    """Sends a token and the arguments into an SQS queue, and waits for the answer."""
     queue = attempt.body["SqsQueueUrl"]
     try:
         _send(attempt, "Executing")

@@ -65,7 +65,7 @@ class Invocation:
 
 
 def begin(attempt: Attempt) -> Outcome | None:
-    """Starts the call; a function that cannot be called here fails the step."""
+    """Calls a Lambda function of Python; one that cannot be called here fails the step."""
     arn = attempt.body["FunctionArn"]
     try:
         function = attempt.server.client("lambda").get_function(FunctionName=arn)["Configuration"]

@@ -51,19 +51,24 @@ def type_of(body: dict) -> str:
     return kind
 
 
+def has_cache(kind: str) -> bool:
+    """Whether the results of steps of a type may be cached."""
+    return bool(RESOURCES[kind].cached) if kind in RESOURCES else _OTHERS[kind][1]
+
+
 def check(kind: str, body: dict, where: str) -> None:
     """Refuses a malformed step.
 
     Raises:
         ExpressionError: says where.
     """
-    members, has_cache = _OTHERS.get(kind, ({"PropertyFiles"}, bool(kind in RESOURCES and RESOURCES[kind].cached)))
+    members, _ = _OTHERS.get(kind, ({"PropertyFiles"}, False))
     if unknown := body.keys() - _COMMON - members:
         raise ExpressionError(f"{where}: a {kind} step has no {', '.join(sorted(unknown))}")
     if not isinstance(body.get("Arguments", {}), dict):
         raise ExpressionError(f"{where}.Arguments: a structure is needed")
     if cache := body.get("CacheConfig"):
-        if not has_cache:
+        if not has_cache(kind):
             raise ExpressionError(f"{where}.CacheConfig: the results of {kind} steps are not cached")
         caching.check(cache, f"{where}.CacheConfig")
     if policies := body.get("RetryPolicies"):
