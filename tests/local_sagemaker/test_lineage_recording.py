@@ -10,6 +10,7 @@ import deployed
 import hosting
 import psutil
 import pytest
+import sdk_programs
 import submitted_jobs
 import submitted_transforms
 
@@ -27,6 +28,31 @@ code.mkdir()
 (code / "inference.py").write_text({deployed.OBEDIENT!r})
 """
 COPY = "cd /opt/ml/processing && cp input/raw.csv out/a.csv && cp input/raw.csv out/b.csv"
+SDK = """
+import json, sys
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.lineage.artifact import Artifact, DatasetArtifact, ModelArtifact
+from sagemaker.core.lineage.context import Context, EndpointContext
+from sagemaker.core.lineage.query import LineageQueryDirectionEnum
+
+endpoint, data, model = sys.argv[1:]
+session = Session()
+name = next(iter(Context.list(source_uri=endpoint, sagemaker_session=session))).context_name
+context = EndpointContext.load(context_name=name, sagemaker_session=session)
+found = {kind: next(iter(Artifact.list(source_uri=uri, sagemaker_session=session))).artifact_arn
+         for kind, uri in (("data", data), ("model", model))}
+archive = ModelArtifact.load(artifact_arn=found["model"], sagemaker_session=session)
+dataset = DatasetArtifact.load(artifact_arn=found["data"], sagemaker_session=session)
+uris = lambda objects: sorted({one.source.source_uri for one in objects})
+print(json.dumps({
+    "data of the endpoint": uris(context.dataset_artifacts()),
+    "jobs of the endpoint": context.training_job_arns(),
+    "actions of the endpoint": [one.action_type for one in context.actions(LineageQueryDirectionEnum.ASCENDANTS)],
+    "data of the model": uris(archive.dataset_artifacts()),
+    "jobs of the model": archive.training_job_arns(),
+    "has endpoint": [endpoint in uris(one.endpoint_contexts()) for one in (archive, dataset)],
+}))
+"""
 METRICS = [{"Name": "loss", "Regex": "loss=(.*?);"}]
 
 
@@ -146,6 +172,20 @@ def test_everything_on_the_way_is_told(sm, endpoint, job):
     (link,) = sm.list_associations(SourceArn=component["Arn"])["AssociationSummaries"]
     assert (link["SourceType"], link["DestinationType"]) == ("SageMakerTrainingJob", "Model")
     assert link["AssociationType"] == "Produced"
+
+
+def test_the_sdk_finds_the_data_the_jobs_and_the_endpoints(server, sm, tmp_path, endpoint, job, data):
+    datasets(sm, context_of(sm, endpoint))
+    model = job["ModelArtifacts"]["S3ModelArtifacts"]
+    told, _ = sdk_programs.run_program(server, tmp_path, SDK, endpoint, data[0], model)
+    assert told == {
+        "data of the endpoint": [data[0]],
+        "jobs of the endpoint": [job["TrainingJobArn"]],
+        "actions of the endpoint": ["ModelDeployment"],
+        "data of the model": [data[0]],
+        "jobs of the model": [job["TrainingJobArn"]],
+        "has endpoint": [True, True],
+    }
 
 
 def test_the_component_of_a_job_tells_what_it_took_gave_and_measured(sm, job, data):
