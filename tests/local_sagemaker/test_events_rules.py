@@ -222,9 +222,9 @@ def test_an_event_bus_of_ones_own_sends_on_to_another(bus):
 
 def test_targets_that_are_not_here_are_refused(bus):
     name = bus.rule({"source": ["x"]})
-    function = "arn:aws:lambda:us-east-1:111122223333:function:f"
+    machine = "arn:aws:states:us-east-1:111122223333:stateMachine:f"
     for target, message in (
-        ({"Arn": function}, "not available in the local SageMaker"),
+        ({"Arn": machine}, "not available in the local SageMaker"),
         ({"Arn": bus.queue().arn, "Input": "{", "Id": "1"}, "JSON syntax error"),
         ({"Arn": bus.queue().arn, "Input": "{}", "InputPath": "$.detail"}, "Only one of"),
         ({"Arn": bus.queue().arn, "InputPath": "detail"}, "Invalid InputPath"),

@@ -134,7 +134,7 @@ def test_groups_hold_schedules_and_take_them_along(scheduler, bus, role_arn, uni
             {"StartDate": datetime(2031, 1, 2, tzinfo=UTC), "EndDate": datetime(2031, 1, 1, tzinfo=UTC)},
             "before the End",
         ),
-        ({"Target": {"Arn": "arn:aws:lambda:us-east-1:111122223333:function:f"}}, "not available"),
+        ({"Target": {"Arn": "arn:aws:states:us-east-1:111122223333:stateMachine:f"}}, "not available"),
         ({"Target": {"Arn": f"{UNIVERSAL}sagemaker:describeModel"}}, "only reads"),
         ({"Target": {"Arn": f"{UNIVERSAL}sagemaker:makeCoffee"}}, "no such operation"),
         ({"Target": {"Arn": f"{UNIVERSAL}sagemaker:stopPipelineExecution", "Input": "["}}, "JSON object"),

@@ -6,20 +6,23 @@ but its own lane; what no try delivers goes to the dead-letter queue.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from helpers.local_sagemaker.events import targets
+from helpers.local_sagemaker.jobs import ServerStoppedError
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+    from helpers.local_sagemaker.lambda_functions import Call
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class Deliveries:
         self._server = server
         self._lock = threading.Lock()
         self._lanes: dict[str, threading.Thread] = {}
+        self._calls: set[Call] = set()
         self._stopped = threading.Event()
 
     def add(self, invocations: Iterable[Invocation]) -> None:
@@ -75,11 +79,26 @@ class Deliveries:
                     self._lanes[lane] = threading.Thread(target=self._run, args=(lane,), daemon=True, name=f"to {lane}")
                     self._lanes[lane].start()
 
+    @contextlib.contextmanager
+    def calling(self, call: Call) -> Iterator[Call]:
+        """While the block runs, the end of the server ends the call."""
+        with self._lock:
+            if self._stopped.is_set():
+                raise ServerStoppedError
+            self._calls.add(call)
+        try:
+            yield call
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+
     def stop(self) -> None:
         """Ends the threads; what is left is given after the next start."""
         self._stopped.set()
         with self._lock:
-            threads = list(self._lanes.values())
+            threads, calls = list(self._lanes.values()), list(self._calls)
+        for call in calls:
+            call.end_with_server()
         for thread in threads:
             thread.join(timeout=5)
 

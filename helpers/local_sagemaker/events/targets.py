@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore import xform_name
 
-from helpers.local_sagemaker import errors, model
+from helpers.local_sagemaker import errors, lambda_functions, model
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -37,8 +37,9 @@ def check(arn: str) -> None:
         return
     if _kind(arn) is None:
         raise errors.validation(
-            f"The target {arn} is not available in the local SageMaker. There are SNS topics, SQS queues, log groups, "
-            f"event buses and SageMaker pipelines, and for schedules aws-sdk calls of {', '.join(_SERVICES)}."
+            f"The target {arn} is not available in the local SageMaker. There are SNS topics, SQS queues, Lambda "
+            "functions, log groups, event buses and SageMaker pipelines, and for schedules aws-sdk calls of "
+            f"{', '.join(_SERVICES)}."
         )
 
 
@@ -72,6 +73,7 @@ def invoke(server: Server, target: dict, text: str, token: str) -> None:
         ClientError: the target does not take it.
         BotoCoreError: the text is no request of that operation.
         AwsError: an event bus does not take the event.
+        LambdaError: a function failed.
     """
     arn = target["Arn"]
     if match := _UNIVERSAL.fullmatch(arn):
@@ -87,6 +89,8 @@ def invoke(server: Server, target: dict, text: str, token: str) -> None:
         _log(server.client("logs"), arn, text)
     elif kind == "bus":
         _put_event(server, target, text)
+    elif kind == "lambda":
+        _call_function(server, arn, json.loads(text))
     else:
         parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
         server.client("sagemaker").start_pipeline_execution(
@@ -109,6 +113,8 @@ def _kind(arn: str) -> str | None:
     service, _, _, resource = (*arn.split(":", 5)[2:], "", "", "", "")[:4]
     if service in ("sns", "sqs"):
         return service
+    if service == "lambda" and resource.startswith("function:"):
+        return "lambda"
     if service == "logs" and resource.startswith("log-group:"):
         return "logs"
     if service == "events" and resource.startswith("event-bus/"):
@@ -130,6 +136,12 @@ def _log(logs: BaseClient, arn: str, text: str) -> None:
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
     entry = {"timestamp": int(time.time() * 1000), "message": text}
     logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[entry])
+
+
+def _call_function(server: Server, arn: str, event: object) -> None:
+    made = lambda_functions.Call(server, lambda_functions.find(server, arn))
+    with server.event_buses.deliveries.calling(made) as call:
+        call.run(event)
 
 
 def _put_event(server: Server, target: dict, text: str) -> None:
