@@ -78,6 +78,8 @@ def test_a_change_that_is_told_twice_is_written_once(tmp_path):
         "CreationTime": 2.0,
         fleet.PLAN: {"Generation": "ab", "ConfigName": "c", "Variants": [spec]},
     }
+    execution = arns.arn("pipeline", "p/execution/e1")
+    server.add_tags(package["ModelPackageArn"], [{"Key": "sagemaker:pipeline-execution-arn", "Value": execution}])
     told = (("Model", "m", model), ("ModelPackage", "g/1", package), ("Endpoint", "e", endpoint))
     counts = []
     for _ in range(2):
@@ -87,6 +89,6 @@ def test_a_change_that_is_told_twice_is_written_once(tmp_path):
         written = [len(store.list(kind)) for kind in ("Artifact", "Context", "Action")]
         counts.append([*written, store.execute("SELECT COUNT(*) FROM associations")[0][0]])
     store.close()
-    # The image, the model and the package; the group and the endpoint; the approval and the deployment.
-    assert counts[0] == [3, 2, 2, 7]
+    # The image, model and package; the group, endpoint and pipeline's execution; the approval and the deployment.
+    assert counts[0] == [3, 3, 2, 8]
     assert counts[1] == counts[0]

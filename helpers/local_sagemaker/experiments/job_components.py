@@ -91,9 +91,7 @@ def _outcome(server: Server, kind: str, job: dict) -> dict:
         f"Status: {status}, secondary status: {job.get('SecondaryStatus', status)}, failure reason: "
         f"{job.get('FailureReason', '')}."
     )
-    stem = kind.removesuffix("Job")
-    start = {"TrainingJob": "TrainingStartTime", "ProcessingJob": "ProcessingStartTime"}.get(kind, "TransformStartTime")
-    times = {"StartTime": job.get(start), "EndTime": job.get(f"{stem}EndTime")}
+    times = {member: job.get(f"{kind.removesuffix('Job')}{member}") for member in ("StartTime", "EndTime")}
     metrics = [_metric(server, job, final) for final in job.get("FinalMetricDataList", [])]
     return (
         {"Status": {"PrimaryStatus": status, "Message": message[:1024]}}

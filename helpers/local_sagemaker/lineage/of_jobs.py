@@ -24,12 +24,17 @@ def write(server: Server, kind: str, job: dict, *, made: bool) -> None:
     if made:
         for uri, artifact_type in _inputs(kind, job):
             graph.link(server, graph.content(server, uri, artifact_type), component, "ContributedTo")
-        for tag in tags.of(server.store, job[f"{kind}Arn"]):
-            if tag["Key"] == _EXECUTION_TAG:
-                graph.link(server, component, execution(server, tag["Value"]), "AssociatedWith")
+        link_execution(server, job[f"{kind}Arn"], component)
     if job[f"{kind}Status"] == "Completed":
         for uri, artifact_type in _outputs(kind, job):
             graph.link(server, component, graph.content(server, uri, artifact_type), "Produced")
+
+
+def link_execution(server: Server, arn: str, entity: str) -> None:
+    """Associates the entity of a resource with the execution of a pipeline that made it, if one did."""
+    for tag in tags.of(server.store, arn):
+        if tag["Key"] == _EXECUTION_TAG:
+            graph.link(server, entity, execution(server, tag["Value"]), "AssociatedWith")
 
 
 def execution(server: Server, arn: str) -> str:

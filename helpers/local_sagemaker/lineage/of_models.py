@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import component_fleet, deployments, fleet, kinds, model_data
 from helpers.local_sagemaker.lineage import graph
-from helpers.local_sagemaker.lineage.of_jobs import of_containers
+from helpers.local_sagemaker.lineage.of_jobs import link_execution, of_containers
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -22,6 +22,7 @@ def write_model(server: Server, model: dict) -> None:
         if package := container.get("ModelPackageName"):
             package_arn = package if package.startswith("arn:") else kinds.of("ModelPackage").arn(package)
             graph.link(server, graph.artifact(server, package_arn, "Model"), arn, "ContributedTo")
+    link_execution(server, model["ModelArn"], arn)
 
 
 def model_artifact(server: Server, model: dict) -> str:
@@ -43,6 +44,7 @@ def write_package(server: Server, package: dict, time: float, *, approval: bool)
     arn = graph.artifact(server, package_arn, "Model")
     for uri, artifact_type in of_containers(package.get("InferenceSpecification", {}).get("Containers", [])):
         graph.link(server, graph.content(server, uri, artifact_type), arn, "ContributedTo")
+    link_execution(server, package_arn, arn)
     if group:
         group_arn = kinds.of("ModelPackageGroup").arn(group)
         context = graph.context(server, f"{group}-aws-model-group", "ModelGroup", group_arn)
