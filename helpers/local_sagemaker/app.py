@@ -45,7 +45,6 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
-from helpers.local_sagemaker.athena import queries
 from helpers.local_sagemaker.events import bus, timetable
 from helpers.local_sagemaker.experiments import experiments, run_metrics, trial_components, trials
 from helpers.local_sagemaker.feature_store import feature_groups, feature_metadata, feature_records, offline_store
@@ -61,6 +60,7 @@ from helpers.local_sagemaker.lineage import (
 )
 from helpers.local_sagemaker.log_events import LogEvents
 from helpers.local_sagemaker.metric_data import MetricData
+from helpers.local_sagemaker.monitoring import job_definitions, monitoring_executions, monitoring_schedules
 from helpers.local_sagemaker.pipelines import engine, executions, pipelines
 from helpers.local_sagemaker.registry import card_exports, model_cards, package_groups, packages
 from helpers.local_sagemaker.search import search
@@ -93,8 +93,11 @@ OPERATION_MODULES = (
     feature_records,
     inference_components,
     invoke,
+    job_definitions,
     lineage_groups,
     models,
+    monitoring_executions,
+    monitoring_schedules,
     package_groups,
     packages,
     pipelines,
@@ -132,7 +135,7 @@ _WITH_LIFE_CYCLE = (
     engine,
     tuner,
     offline_store,
-    queries,
+    monitoring_executions,
 )
 
 
@@ -159,13 +162,13 @@ class Server:
     invocation_metrics: metrics.InvocationMetrics
     data_capture: data_capture.DataCapture
     instance_metrics: instance_metrics.InstanceMetrics
+    monitoring: monitoring_executions.Monitoring
     memory_watch: memory_limits.MemoryWatch
     scale_down: serverless.ScaleDown
     components: component_fleet.ComponentFleet
     pipelines: engine.Engine
     tuners: tuner.Tuners
     features: offline_store.FeatureStore
-    athena: queries.Athena
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

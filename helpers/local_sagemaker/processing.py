@@ -25,6 +25,7 @@ from helpers.local_sagemaker.experiments import job_components
 from helpers.local_sagemaker.failures import last_error
 from helpers.local_sagemaker.images import Runtime
 from helpers.local_sagemaker.jobs import TIMED_OUT, Command, Job, JobError, Outcome
+from helpers.local_sagemaker.monitoring import published_metrics
 from helpers.local_sagemaker.operations import operation
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def run(job: Job) -> None:
         with mirroring.mirrored(server, continuous):
             outcome = _execute(job, record, argv)
         _keep_exit_message(job)
+        published_metrics.publish(job)
         _upload(job, record)
     except staging.StagingError as error:
         # What the script failed of counts more than what became of its outputs.

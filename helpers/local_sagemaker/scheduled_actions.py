@@ -18,6 +18,7 @@ from helpers.local_sagemaker.schedules import Schedule
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
+_ROUNDING_SECONDS = 1e-3  # without it, the time that was last may be found again
 _CHANGEABLE = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
 
 
@@ -71,7 +72,7 @@ def next_time(action: dict, speedup: float) -> float | None:
     if schedule.at is not None:
         due = schedule.after(earliest - 1e-6, since) if last < schedule.at else None
     else:
-        fast = schedule.after(since + (earliest - since) * speedup, since)
+        fast = schedule.after(since + (earliest + _ROUNDING_SECONDS - since) * speedup, since)
         due = None if fast is None else since + (fast - since) / speedup
     return due if due is not None and due <= action.get("EndTime", float("inf")) else None
 

@@ -69,11 +69,21 @@ def list_keys(server: Server, location: Location) -> list[str]:
     Raises:
         StagingError: there is no such bucket, worded as AWS words it.
     """
+    return [key for key, _ in list_objects(server, location)]
+
+
+def list_objects(server: Server, location: Location) -> list[tuple[str, float]]:
+    """What `list_keys` lists, with the epoch seconds at which each was written.
+
+    Raises:
+        StagingError: there is no such bucket, worded as AWS words it.
+    """
     pages = server.client("s3").get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=location.key)
     try:
-        return [item["Key"] for page in pages for item in page.get("Contents", []) if not item["Key"].endswith("/")]
+        items = [item for page in pages for item in page.get("Contents", [])]
     except ClientError as error:
         raise StagingError(_worded(error, location)) from error
+    return [(item["Key"], item["LastModified"].timestamp()) for item in items if not item["Key"].endswith("/")]
 
 
 def nothing_found(location: Location) -> str:

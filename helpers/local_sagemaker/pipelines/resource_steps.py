@@ -7,7 +7,7 @@ import uuid
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from helpers.local_sagemaker import model
+from helpers.local_sagemaker.operations import OPERATIONS
 from helpers.local_sagemaker.pipelines import records, retries
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome, plain
 from helpers.local_sagemaker.pipelines.resources import RESOURCES, Resource
@@ -26,8 +26,7 @@ def prepare(attempt: Attempt) -> None:
         attempt.note(_resource=wanted)
     else:
         identity = attempt.name.split("/")[1]
-        longest = model.service()["shapes"][resource.name]["max"]
-        attempt.note(_resource=records.resource_name(identity, attempt.step.name, wanted, longest))
+        attempt.note(_resource=records.resource_name(identity, attempt.step.name, wanted))
 
 
 def begin(attempt: Attempt) -> Outcome | None:
@@ -121,7 +120,7 @@ def _request(attempt: Attempt, resource: Resource, arguments: dict) -> dict:
 
 def _make_group(attempt: Attempt, group: str | None) -> None:
     """A package group that a RegisterModel step names is made where there is none."""
-    if group:
+    if group and "CreateModelPackageGroup" in OPERATIONS:
         try:
             _call(attempt, "CreateModelPackageGroup", {"ModelPackageGroupName": group})
         except ClientError as error:

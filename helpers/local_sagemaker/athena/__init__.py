@@ -1,1 +1,0 @@
-"""Athena: SQL over the tables of Glue, run by DuckDB on what lies in S3."""
