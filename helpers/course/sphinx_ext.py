@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from helpers.course.downloads import wheel_name
-from helpers.course.figures import Figures
+from helpers.course.figures import Figures, GradingPlan
 from helpers.course.quiz import Quiz
 from helpers.course.what_runs import WhatRuns
 
@@ -37,6 +37,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the role and the directives; called by Sphinx."""
     app.add_role("material", Material())
     app.add_directive("figures", Figures)
+    app.add_directive("grading-plan", GradingPlan)
     app.add_directive("quiz", Quiz)
     app.add_directive("what-runs", WhatRuns)
     app.add_css_file("css/quiz.css")

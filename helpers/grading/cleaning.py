@@ -60,6 +60,8 @@ def clean_output(given: Any, room: int = LONGEST_HTML) -> dict[str, Any] | None:
     for mime in IMAGES:
         if isinstance(data.get(mime), str) and is_image(data[mime], mime):
             kept[mime] = data[mime]
+    if not kept:
+        return None
     output: dict[str, Any] = {"output_type": kind, "data": kept, "metadata": {}}
     if kind == "execute_result":
         count = given.get("execution_count")

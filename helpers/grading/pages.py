@@ -34,7 +34,7 @@ table { border-collapse: collapse; font-size: .92rem; } th, td { border: 1px sol
   text-align: left; vertical-align: top; }
 thead th { background: var(--quiet); } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
-img { max-width: 100%; height: auto; background: #fff; }
+img { max-width: 100%; height: auto; background: #fff; color: #1b2733; }
 .output { border-left: 3px solid var(--line); padding-left: .8rem; margin: .4rem 0 1rem; overflow-x: auto; }
 .output pre { background: none; padding: .2rem 0; } .output pre.error { color: var(--poor); }
 .output td, .output th { text-align: right; }

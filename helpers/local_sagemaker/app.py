@@ -45,6 +45,7 @@ from helpers.local_sagemaker import (
     transform,
     warm_pools,
 )
+from helpers.local_sagemaker.athena import queries
 from helpers.local_sagemaker.events import bus, timetable
 from helpers.local_sagemaker.experiments import experiments, run_metrics, trial_components, trials
 from helpers.local_sagemaker.feature_store import feature_groups, feature_metadata, feature_records, offline_store
@@ -135,6 +136,7 @@ _WITH_LIFE_CYCLE = (
     engine,
     tuner,
     offline_store,
+    queries,
     monitoring_executions,
 )
 
@@ -169,6 +171,7 @@ class Server:
     pipelines: engine.Engine
     tuners: tuner.Tuners
     features: offline_store.FeatureStore
+    athena: queries.Athena
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 from helpers.local_sagemaker import alarms, app, auto_scaling, images, model, operations, routes, shims
+from helpers.local_sagemaker.athena import athena_api
 from helpers.local_sagemaker.events import scheduler
 from helpers.local_sagemaker.operations import Level
 from helpers.local_sagemaker.pipelines import step_checks
@@ -32,6 +33,11 @@ def shimmed() -> list[tuple[str, list[str], str]]:
     """Operations of other services that are answered by code of our own, by service, and what that does."""
     found = [
         (auto_scaling.SERVICE, [*auto_scaling.OPERATIONS], "instances follow their real metrics and the schedule."),
+        (
+            athena_api.SERVICE,
+            [*athena_api.OPERATIONS],
+            "SELECT and CREATE EXTERNAL TABLE (CSV) run on DuckDB, over S3.",
+        ),
         ("monitoring", [*alarms.OPERATIONS], "alarms are evaluated by M of N periods, and take their actions."),
         (scheduler.SERVICE, [*scheduler.OPERATIONS], "schedules start jobs and pipelines, and send messages."),
     ]

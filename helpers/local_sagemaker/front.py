@@ -14,6 +14,7 @@ import psutil
 from aiohttp import web
 
 from helpers.local_sagemaker import auto_scaling, disk_space, errors, members, model, routes, spot
+from helpers.local_sagemaker.athena import athena_api
 from helpers.local_sagemaker.console import front as console
 from helpers.local_sagemaker.operations import OPERATIONS, RestHandler
 
@@ -91,13 +92,16 @@ class Front:
             return refusal(request, errors.AwsError("EntityTooLarge", message))
 
     async def route(self, request: web.Request) -> web.StreamResponse:
-        """A request of the JSON protocol to SageMaker or to auto scaling; or one to another service."""
+        """A request of the JSON protocol to SageMaker, to auto scaling or to Athena; or one to another service."""
         target = request.headers.get("X-Amz-Target", "")
         if target.startswith("SageMaker."):
             return await self.control_plane(target.removeprefix("SageMaker."), await request.read())
         if target.startswith(auto_scaling.TARGET_PREFIX):
             operation, body = target.removeprefix(auto_scaling.TARGET_PREFIX), await request.read()
             return await self.respond(operation, auto_scaling.answer, self.server, operation, body)
+        operation = target.removeprefix(athena_api.TARGET_PREFIX)
+        if operation != target and operation in athena_api.OPERATIONS:
+            return await self.respond(operation, athena_api.answer, self.server, operation, await request.read())
         return await self.server.aws.handle(request)
 
     async def control_plane(self, operation: str, body: bytes) -> web.Response:

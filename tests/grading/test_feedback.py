@@ -1,10 +1,13 @@
 """A page of feedback says what was wrong, shows no hidden test, and runs nothing."""
 
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from pages import feedback_of, hidden_lines, text_of
 from playwright.sync_api import Browser
 from tiny import ANSWERS
@@ -129,7 +132,19 @@ def test_a_page_runs_nothing_and_asks_for_nothing(kinds: Path, chromium: Browser
 def test_what_is_inert_of_a_hostile_page_stays(kinds: Path):
     text = text_of(feedback_of(kinds, "scripts"))
     assert "kept" in text
-    assert "<script>document.title='RAN'</script>" in text  # printed, and shown as text
+    assert "printed <script>document.title='RAN'</script> red" in text  # shown as text, without the terminal's codes
+    assert "<img src=x onerror=\"document.title='RAN'\">: <img src=x" in text  # the exception's name and text
+
+
+def test_outputs_keep_tables_pictures_and_text_and_nothing_else(kinds: Path):
+    elements = BeautifulSoup(feedback_of(kinds, "scripts").read_text(), "html.parser").main.find_all(True)
+    inert = {"a", "aside", "details", "div", "h1", "h2", "h3", "hr", "img", "p", "section", "span", "strong", "summary"}
+    inert |= {"code", "math", "mtext", "pre", "table", "tbody", "td", "th", "thead", "tr"}
+    assert {element.name for element in elements} <= inert
+    attributes = {"alt", "aria-label", "class", "href", "id", "role", "scope", "src", "tabindex"}
+    assert {name for element in elements for name in element.attrs} <= attributes
+    links = [element.get(name) for element in elements for name in ("href", "src") if element.get(name)]
+    assert links and all(link.startswith(("#task-", "data:image/png;base64,")) for link in links)
 
 
 def test_formulas_are_drawn_without_a_script(kinds: Path, chromium: Browser):
@@ -148,10 +163,34 @@ def test_formulas_are_drawn_without_a_script(kinds: Path, chromium: Browser):
         ("$\\nonsense{$", "<p><code>\\nonsense{</code></p>\n"),
         ("```python\nx < 1\n```", "<pre><code>x &lt; 1\n</code></pre>\n"),
         ("[a](javascript:x) **b**", "<p>a <strong>b</strong></p>\n"),
+        ("[a]: javascript:x\n\n[b][a] <javascript:x>", "<p>b javascript:x</p>\n"),
+        ("<svg><script>x</script><text>t</text></svg>", "<p>t</p>\n"),
+        ("a <!-- <b>c</b> --> <b onclick=x>d</b>", "<p>a  <b>d</b></p>\n"),
+        ("&lt;script&gt;", "<p>&lt;script&gt;</p>\n"),
     ],
 )
 def test_markdown_becomes_inert_html(typed: str, made: str):
     assert cleaning.markdown(typed) == made
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "*a* [b](http://192.0.2.1) `c` $x$",
+        "<b>a</b>\n\n[b](javascript:x)\n\n![c](http://192.0.2.1/c.png)",
+        "```\n<script>x</script>\n\n    [a](b)\n```",
+        "&lt;script&gt;x&lt;/script&gt; &amp;lt;b&amp;gt;",
+        "- a\n\n    - <i>b</i>\n\n> c",
+    ],
+)
+def test_inert_markdown_shows_in_nbgrader_what_it_shows_in_feedback(typed: str):
+    from nbconvert.filters import markdown2html
+
+    inert = cleaning.markdown(typed)
+    again = markdown2html(cleaning.as_markdown(inert))
+    assert re.findall(r"<[^>]+>", again) == ["<div>", *re.findall(r"<[^>]+>", inert), "</div>"]
+    said = [" ".join(html.unescape(re.sub(r"<[^>]+>", "", made)).split()) for made in (inert, again)]
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("typed", ["<div>" * 100_000, "[" * 1_000_000, "> " * 9_000, "$$" * 9_000], ids=lambda t: t[:9])

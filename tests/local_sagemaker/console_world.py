@@ -11,6 +11,7 @@ from urllib.parse import quote
 import deployed
 import pipelined
 import registered
+import tuned
 from botocore.client import BaseClient
 from submitted_jobs import SKLEARN, Submitter
 
@@ -49,6 +50,7 @@ class World:
     group: str
     package: str
     artifact: str
+    tuning: str
 
     @property
     def pages(self) -> dict[str, str]:
@@ -70,6 +72,9 @@ class World:
             "bucket": f"/console/s3/{self.bucket}",
             "prefix": f"/console/s3/{self.bucket}?prefix=hostile/",
             "object": f"/console/s3/{self.bucket}/object?key={quote(KEY, safe='')}",
+            "tuning job": f"/console/jobs/tuning/{self.tuning}",
+            "monitoring": "/console/monitoring",
+            "events": "/console/events",
             "pipelines": "/console/pipelines",
             "pipeline": f"/console/pipelines/{self.execution.partition('/')[0]}",
             "execution": f"/console/pipelines/{self.execution}",
@@ -133,6 +138,12 @@ def make(
         Threshold=1.0,
         ComparisonOperator="GreaterThanThreshold",
     )
+    tuning = tuned.Tuning(submitter)
+    searched = tuning.create(unique("search"), jobs=2)
+    rule = unique("rule")
+    client("events").put_rule(
+        Name=rule, Description=HOSTILE, EventPattern=json.dumps({"source": ["aws.sagemaker", PAYLOADS[0]]})
+    )
     pipelines = pipelined.Pipelines(sm, unique)
     script = f"echo {shlex.quote(HOSTILE)} >&2; exit 3"
     steps = [
@@ -158,11 +169,14 @@ def make(
     ]
     sm.add_association(SourceArn=arns[0], DestinationArn=arns[1], AssociationType="DerivedFrom")
     assert pipelines.ended(execution)[0]["PipelineExecutionStatus"] == "Failed"
+    assert tuning.ended(searched)["HyperParameterTuningJobStatus"] == "Completed"
     assert submitter.trained(trained)["TrainingJobStatus"] == "Completed"
     assert submitter.trained(failed)["TrainingJobStatus"] == "Failed"
     assert submitter.processed(processed)["ProcessingJobStatus"] == "Completed"
     way = execution.partition(":pipeline/")[2].replace("/execution/", "/")
-    return World(server.url, bucket, trained, failed, processed, endpoint, alarm, way, group, package, artifact)
+    return World(
+        server.url, bucket, trained, failed, processed, endpoint, alarm, way, group, package, artifact, searched
+    )
 
 
 def get(url: str, **headers: str) -> tuple[int, dict[str, str], str]:

@@ -10,6 +10,7 @@ PATIENCE_SECONDS = 240
 ROLE = "arn:aws:iam::111122223333:role/CourseExecutionRole"
 CLUSTER = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
 ACTIVE = ("Executing", "Stopping")
+ENDED = ("Succeeded", "Failed", "Stopped")
 LONG = "sleep 600; exit 0"  # ends at once when it is told to: a first process does not hear it
 
 
@@ -136,6 +137,7 @@ class Pipelines:
         """The step, once it has a status."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (step := self.steps(arn).get(name, {})).get("StepStatus") != status:
+            assert step.get("StepStatus") not in ENDED, f"{name} does not become {status}: {step}"
             assert time.monotonic() < deadline, f"{name} does not become {status}: {self.steps(arn)}"
             time.sleep(0.05)
         return step

@@ -107,6 +107,19 @@ def test_versions_of_a_model_have_their_metrics_approval_and_endpoints(world, sm
     assert "No model is made of this package" in words(opened(world, "package"))
 
 
+def test_a_tuning_job_shows_what_its_training_jobs_came_to(world, sm):
+    page = opened(world, "tuning job")
+    rows = {row.th.a.text: row.get_text(" ") for row in page.select("#live-children tbody tr")}
+    best = sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=world.tuning)["BestTrainingJob"]
+    assert len(rows) == 2
+    assert "best" in page.find("a", string=best["TrainingJobName"]).parent.text
+    assert "x=" in rows[best["TrainingJobName"]]
+
+
+def test_rules_show_what_they_choose(world):
+    assert PAYLOADS[0] in words(opened(world, "events"))
+
+
 def test_lineage_leads_from_the_data_to_what_came_of_it(world):
     page = opened(world, "lineage")
     assert [node.title.text.split(":")[5].split("/")[0] for node in page.select("svg .node")] == 2 * ["artifact"]

@@ -233,6 +233,12 @@ def test_targets_that_are_not_here_are_refused(bus):
             bus.events.put_targets(Rule=name, Targets=[{"Id": "1"} | target])
 
 
+def test_archives_are_refused(bus):
+    source = "arn:aws:events:us-east-1:111122223333:event-bus/default"
+    with pytest.raises(ClientError, match="CreateArchive is not available in the local SageMaker"):
+        bus.events.create_archive(ArchiveName=bus.unique("archive"), EventSourceArn=source)
+
+
 def test_a_target_that_fails_stops_no_other_and_leaves_a_dead_letter(bus, client):
     dead, good, mark = bus.queue(), bus.queue(), bus.unique("mark")
     gone = f"arn:aws:sns:us-east-1:111122223333:{mark}"

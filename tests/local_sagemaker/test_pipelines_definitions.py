@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from pipelined import condition, equals, fail, get, join, processing, training
 
 from helpers.local_sagemaker.errors import AwsError
-from helpers.local_sagemaker.pipelines import caching, conditions, definition, expressions, parameters
+from helpers.local_sagemaker.pipelines import caching, conditions, definition, expressions, parameters, records
 from helpers.local_sagemaker.pipelines.expressions import ExpressionError
 
 OK = processing("A", "true")
@@ -343,3 +343,12 @@ def test_conditions_and_branches_are_nested():
     parsed = definition.parse(pipelined.definition(condition("C", [nested], [OK], [fail("F", "no")])))
     assert list(parsed.steps) == ["C", "A", "F"]
     assert parsed.steps["F"].branch == ("C", "False")
+
+
+def test_names_of_resources_say_whose_they_are_and_fit():
+    name = records.resource_name("1abc2def3ghi", "Train_It", None, 63)
+    assert name.startswith("pipelines-1abc2def3ghi-Train-It-") and len(name) == 42
+    assert len(records.resource_name("1abc2def3ghi", "x" * 64, None, 63)) == 63
+    short = records.resource_name("1abc2def3ghi", "TuneTheDepth", None, 32)
+    assert short.startswith("1abc2def3ghi-TuneTheD-") and len(short) == 32
+    assert records.resource_name("1abc2def3ghi", "Train", "churn", 63).startswith("churn-1abc2def3ghi-")

@@ -90,8 +90,8 @@ def test_a_container_is_of_an_image_or_of_a_package(sm, registry, unique):
 PROGRAM = """
 import json, sys
 from sagemaker.core.helper.session_helper import Session, get_execution_role
-from sagemaker.core.resources import ModelPackage, ModelPackageGroup
-from sagemaker.core.shapes import MetricsSource, ModelMetrics, ModelQuality
+from sagemaker.core.resources import Endpoint, EndpointConfig, Model, ModelCard, ModelPackage, ModelPackageGroup
+from sagemaker.core.shapes import ContainerDefinition, MetricsSource, ModelMetrics, ModelQuality, ProductionVariant
 from sagemaker.serve.model_builder import ModelBuilder
 
 group, url, image = sys.argv[1:]
@@ -108,6 +108,20 @@ arn = builder.register(
 )
 package = ModelPackage.get(model_package_name=arn)
 package.update(model_approval_status="Approved", approval_description="good enough")
+Model.create(
+    model_name=group, execution_role_arn=get_execution_role(session),
+    primary_container=ContainerDefinition(model_package_name=arn),
+)
+variant = ProductionVariant(
+    variant_name="all", model_name=group, initial_instance_count=1, instance_type="ml.m5.large"
+)
+EndpointConfig.create(endpoint_config_name=group, production_variants=[variant])
+endpoint = Endpoint.create(endpoint_name=group, endpoint_config_name=group)
+endpoint.wait_for_status("InService")
+answer = json.loads(endpoint.invoke(body=b"{}", content_type="application/json").body.read())
+endpoint.delete()
+card = ModelCard.create(model_card_name=group, content="{}", model_card_status="Draft")
+card.update(model_card_status="Approved")
 found = [summary.model_package_arn for summary in ModelPackage.get_all(model_package_group_name=group)]
 again = builder.register(
     model_package_group_name=group, content_types=["application/json"], response_types=["application/json"],
@@ -117,7 +131,8 @@ second = ModelPackage.get(model_package_name=again)
 told = {
     "arn": arn, "found": len(found), "status": package.model_approval_status, "why": package.approval_description,
     "metadata": package.customer_metadata_properties, "group": ModelPackageGroup.get(group).model_package_group_status,
-    "source": second.source_uri, "version": second.model_package_version,
+    "answer": answer["name"], "card": card.model_card_status, "source": second.source_uri,
+    "version": second.model_package_version,
 }
 second.delete()
 told["left"] = len(list(ModelPackage.get_all(model_package_group_name=group)))
@@ -128,10 +143,13 @@ print(json.dumps(told))
 def test_the_sdk_registers_approves_lists_and_deletes(server, sm, registry, unique, tmp_path):
     from sdk_programs import run_program
 
-    group, container = unique("sdk"), registry.container()
+    group = unique("sdk")
+    container = registry.container(group)
     told, _ = run_program(server, tmp_path, PROGRAM, group, container["ModelDataUrl"], container["Image"])
     assert told.pop("arn").endswith(f"model-package/{group}/1")
     assert told == {
+        "answer": group,
+        "card": "Approved",
         "found": 1,
         "status": "Approved",
         "why": "good enough",

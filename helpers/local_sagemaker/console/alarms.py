@@ -1,4 +1,4 @@
-"""Alarms: the list, and one alarm with its chart and its history; rules and schedules that act by themselves."""
+"""Alarms: the list, and one alarm with its chart and its history."""
 
 from __future__ import annotations
 

@@ -16,8 +16,10 @@ from helpers.local_sagemaker.console import (
     alarms,
     downloads,
     endpoints,
+    events,
     jobs,
     lineage,
+    monitoring,
     overview,
     pipelines,
     registry,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Importing them registers their pages.
 _MODULES_WITH_PAGES = (
     overview,
     endpoints,
@@ -39,10 +42,12 @@ _MODULES_WITH_PAGES = (
     pipelines,
     registry,
     lineage,
+    monitoring,
     alarms,
+    events,
     s3_pages,
     spending,
-)  # importing them registers their pages
+)
 _STATIC = Path(__file__).with_name("static")
 _STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {

@@ -70,17 +70,6 @@ class JobKind:
         """Such as TrainingJobStatus."""
         return f"{self.record}Status"
 
-    def counts(self, visit: Visit) -> tuple[int, list[dict]]:
-        """How many jobs there are, and those that have not ended."""
-        records = visit.server.store.list(self.record)
-        return len(records), [record for record in records if record[self.status_member] in UNFINISHED]
-
-    def failed(self, visit: Visit, most: int) -> list[dict]:
-        """The jobs that failed lately, the latest first, whole."""
-        failed = [each for each in visit.server.store.list(self.record) if each[self.status_member] == "Failed"]
-        failed.sort(key=lambda each: each.get("LastModifiedTime", each["CreationTime"]), reverse=True)
-        return failed[:most]
-
 
 JOB_KINDS = {
     kind.name: kind
@@ -192,11 +181,13 @@ def job(visit: Visit) -> dict:
     }
     if kind.name == "tuning":
         return context | _children(visit, found, name)
-    cluster = resources(kind, found)
-    return context | {
-        "cluster": cluster,
-        "cost": prices.of_job(found, cluster, begin, end) if cluster and begin else None,
-    }
+    return context | {"cluster": resources(kind, found), "cost": cost(kind, found)}
+
+
+def cost(kind: JobKind, record: dict) -> float | None:
+    """USD on AWS for what a job has run so far; None where that has no price, or it has not begun."""
+    cluster, begin = resources(kind, record), record.get(kind.begin)
+    return prices.of_job(record, cluster, begin, _end(kind, record)) if cluster and begin else None
 
 
 def resources(kind: JobKind, record: dict) -> dict | None:
@@ -298,7 +289,15 @@ def _children(visit: Visit, record: dict, name: str) -> dict:
         for index, each in enumerate(sorted(jobs, key=lambda each: each["CreationTime"]), 1)
     ]
     drawn = charts.line_chart(
-        objective or "objective", [charts.Series("objective", values)], from_zero=False, is_time=False
+        objective or "objective", [charts.Series(objective or "objective", values)], from_zero=False, is_time=False
     )
     best = (record.get("BestTrainingJob") or {}).get("TrainingJobName")
-    return {"children": jobs, "best": best, "objective": objective, "charts": [drawn] if len(jobs) > 1 else []}
+    trained = [visit.read("DescribeTrainingJob", TrainingJobName=each["TrainingJobName"]) for each in jobs]
+    costs = [each for record in trained if (each := cost(JOB_KINDS["training"], record)) is not None]
+    return {
+        "children": jobs,
+        "best": best,
+        "objective": objective,
+        "charts": [drawn] if len(jobs) > 1 else [],
+        "cost": sum(costs) if costs else None,
+    }

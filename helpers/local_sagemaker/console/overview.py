@@ -7,15 +7,19 @@ import re
 import shlex
 import shutil
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+from helpers.local_sagemaker import alarms as alarm_operations
 from helpers.local_sagemaker import lifecycle
 from helpers.local_sagemaker.console import addresses
-from helpers.local_sagemaker.console.jobs import JOB_KINDS
+from helpers.local_sagemaker.console.jobs import JOB_KINDS, UNFINISHED
 from helpers.local_sagemaker.console.visits import Visit, page
+from helpers.local_sagemaker.pipelines import records as pipeline_records
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -23,54 +27,102 @@ if TYPE_CHECKING:
 _SHOWN = 12
 _REASON_LENGTH = 200
 _SCRIPT_ERROR = re.compile(r'ErrorMessage "(.+?)"\s*(?:Command|$)', re.DOTALL)
-_ENDPOINT_MOVES = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+_UP = ("InService", "Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+
+
+@dataclass
+class _Found:
+    """What there is of one kind of thing: a figure for the top of the page, and rows of the two tables."""
+
+    label: str
+    count: int
+    detail: str
+    address: str
+    running: list[dict] = field(default_factory=list)
+    failed: list[dict] = field(default_factory=list)
 
 
 @page("", "overview.html")
 def overview(visit: Visit) -> dict:
     """What runs now, what failed lately, and this server's size."""
-    running, failed, figures = [], [], []
-    endpoints = list(visit.all("ListEndpoints", "Endpoints"))
-    up = [each for each in endpoints if each["EndpointStatus"] in ("InService", *_ENDPOINT_MOVES)]
-    figures.append(("endpoints", len(endpoints), f"{len(up)} up", addresses.to("endpoints")))
-    for each in endpoints:
-        row = _row(
-            "endpoint", each["EndpointName"], each["EndpointStatus"], addresses.to("endpoints", each["EndpointName"])
-        )
-        if each in up:
-            running.append(row | {"since": each["CreationTime"]})
-        elif each["EndpointStatus"] != "OutOfService":
-            reason = visit.read("DescribeEndpoint", EndpointName=each["EndpointName"]).get("FailureReason", "")
-            failed.append(row | {"since": each["LastModifiedTime"], "reason": _gist(reason)})
-    for kind in JOB_KINDS.values():
-        if not visit.has(kind.list_operation):
-            continue
-        total, under_way = kind.counts(visit)
-        figures.append((f"{kind.name} jobs", total, f"{len(under_way)} running", addresses.to("jobs", kind.name)))
-        for each in under_way:
-            name = each[kind.name_member]
-            row = _row(f"{kind.name} job", name, each[kind.status_member], addresses.to("jobs", kind.name, name))
-            running.append(row | {"since": each["CreationTime"]})
-        for each in kind.failed(visit, _SHOWN):
-            name = each[kind.name_member]
-            row = _row(f"{kind.name} job", name, "Failed", addresses.to("jobs", kind.name, name))
-            since = each.get("LastModifiedTime", each["CreationTime"])
-            failed.append(row | {"since": since, "reason": _gist(each.get("FailureReason", ""))})
-    for alarms in _alarm_figures(visit.server):
-        figures.append(alarms)
+    found = [_endpoints(visit), *_jobs(visit), *_executions(visit), *_alarms(visit)]
     by_time = {"key": lambda row: row["since"], "reverse": True}
     return {
         "section": "overview",
-        "figures": figures,
-        "running": sorted(running, **by_time)[: 4 * _SHOWN],
-        "failed": sorted(failed, **by_time)[:_SHOWN],
+        "figures": found,
+        "running": sorted((row for each in found for row in each.running), **by_time)[: 4 * _SHOWN],
+        "failed": sorted((row for each in found for row in each.failed), **by_time)[:_SHOWN],
         "server": _server_facts(visit.server),
         "exports": _exports(visit.server),
     }
 
 
-def _row(kind: str, name: str, status: str, address: str) -> dict:
-    return {"kind": kind, "name": name, "status": status, "address": address}
+def _endpoints(visit: Visit) -> _Found:
+    found = _Found("endpoints", 0, "", addresses.to("endpoints"))
+    for each in visit.server.store.list("Endpoint"):
+        name, status = each["EndpointName"], each["EndpointStatus"]
+        row = _row("endpoint", name, status, addresses.to("endpoints", name), each["CreationTime"])
+        found.count += 1
+        if status in _UP:
+            found.running.append(row)
+        elif status != "OutOfService":
+            found.failed.append(row | _failure(each, each["LastModifiedTime"]))
+    found.detail = f"{len(found.running)} up"
+    return found
+
+
+def _jobs(visit: Visit) -> Iterator[_Found]:
+    """For each kind of job that this server has."""
+    for kind in JOB_KINDS.values():
+        if not visit.has(kind.list_operation):
+            continue
+        records = visit.server.store.list(kind.record)
+        found = _Found(f"{kind.name} jobs", len(records), "", addresses.to("jobs", kind.name))
+        for each in records:
+            status = each[kind.status_member]
+            if status not in (*UNFINISHED, "Failed"):
+                continue
+            name = each[kind.name_member]
+            row = _row(f"{kind.name} job", name, status, addresses.to("jobs", kind.name, name), each["CreationTime"])
+            if status == "Failed":
+                found.failed.append(row | _failure(each, each.get(kind.end) or each["LastModifiedTime"]))
+            else:
+                found.running.append(row)
+        found.detail = f"{len(found.running)} running"
+        yield found
+
+
+def _executions(visit: Visit) -> Iterator[_Found]:
+    """The executions of pipelines."""
+    records = visit.server.store.list(pipeline_records.EXECUTION)
+    if not records:
+        return
+    found = _Found("pipeline executions", len(records), "", addresses.to("pipelines"))
+    for each in records:
+        arn, status = each["PipelineExecutionArn"], each["PipelineExecutionStatus"]
+        name = pipeline_records.execution_name(arn)
+        row = _row("pipeline execution", name, status, addresses.of_arn(arn), each["CreationTime"])
+        if status in pipeline_records.ACTIVE:
+            found.running.append(row)
+        elif status == "Failed":
+            found.failed.append(row | _failure(each, each["LastModifiedTime"]))
+    found.detail = f"{len(found.running)} running"
+    yield found
+
+
+def _alarms(visit: Visit) -> Iterator[_Found]:
+    alarms = [alarm for kind in alarm_operations.KINDS for alarm in visit.server.store.list(kind)]
+    if alarms:
+        raised = sum(alarm["StateValue"] == "ALARM" for alarm in alarms)
+        yield _Found("alarms", len(alarms), f"{raised} in alarm", addresses.to("alarms"))
+
+
+def _row(kind: str, name: str, status: str, address: str, since: float) -> dict:
+    return {"kind": kind, "name": name, "status": status, "address": address, "since": since}
+
+
+def _failure(record: dict, since: float) -> dict:
+    return {"since": since, "reason": _gist(record.get("FailureReason", ""))}
 
 
 def _gist(reason: str) -> str:
@@ -79,12 +131,6 @@ def _gist(reason: str) -> str:
     lines = (quoted[1] if quoted else reason).strip().splitlines() or [""]
     line = lines[-1] if quoted else " ".join(lines)
     return line if len(line) <= _REASON_LENGTH else f"{line[:_REASON_LENGTH]}…"
-
-
-def _alarm_figures(server: Server) -> list[tuple]:
-    alarms = [*server.store.list("MetricAlarm"), *server.store.list("CompositeAlarm")]
-    raised = sum(alarm["StateValue"] == "ALARM" for alarm in alarms)
-    return [("alarms", len(alarms), f"{raised} in alarm", addresses.to("alarms"))] if alarms else []
 
 
 def _server_facts(server: Server) -> dict:

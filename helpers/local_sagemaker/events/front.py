@@ -106,6 +106,11 @@ def change_rules(aws: Aws, call: Call) -> Answer:
     return answer
 
 
+def refuse(_: Aws, call: Call) -> Answer:
+    """events: archives would stay empty, for moto fills them only with events that it delivers itself."""
+    raise errors.validation(f"events:{call.operation} is not available in the local SageMaker.")
+
+
 def _json(body: dict) -> Answer:
     from helpers.local_sagemaker.aws import Answer
 
@@ -113,6 +118,8 @@ def _json(body: dict) -> Answer:
 
 
 SHIMS = {
+    (SERVICE, "CreateArchive"): refuse,
+    (SERVICE, "StartReplay"): refuse,
     (SERVICE, "PutEvents"): put_events,
     (SERVICE, "TestEventPattern"): test_event_pattern,
     (SERVICE, "PutRule"): put_rule,

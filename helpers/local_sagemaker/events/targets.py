@@ -76,6 +76,7 @@ def invoke(server: Server, target: dict, text: str, token: str) -> None:
         LambdaError: a function failed.
     """
     arn = target["Arn"]
+    check(arn)
     if match := _UNIVERSAL.fullmatch(arn):
         service, operation = _SERVICES[match["service"]], _operation(match)
         getattr(server.client(service), xform_name(operation))(**_tokens(service, operation, token) | json.loads(text))

@@ -25,7 +25,7 @@ ACTIVE = ("Executing", "Stopping")
 RUNNING = ("Starting", "Executing", "Stopping")
 
 _LETTERS = string.ascii_lowercase + string.digits
-_LONGEST_NAME = 63
+_ROOM = 63
 _SUFFIX = 10
 
 
@@ -39,17 +39,20 @@ def new_token() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(_SUFFIX))
 
 
-def resource_name(execution_id: str, step: str, prefix: str | None) -> str:
+def resource_name(execution_id: str, step: str, prefix: str | None, longest: int) -> str:
     """A name for what a step makes, such as `pipelines-1abc2def3ghi-Train-Xy12Zw34Vu`.
 
     Args:
         execution_id: of the execution.
         step: the step's name.
         prefix: what the step's arguments want it to begin with, None where they say nothing.
+        longest: how many characters it may have; where it is short, AWS leaves `pipelines-` out.
     """
     ending = f"-{new_token()}"
-    begin = f"{prefix}-{execution_id}" if prefix else f"pipelines-{execution_id}-{step.replace('_', '-')}"
-    return begin[: _LONGEST_NAME - len(ending)].rstrip("-") + ending
+    begin = f"{prefix}-{execution_id}" if prefix else f"{execution_id}-{step.replace('_', '-')}"
+    if not prefix and longest >= _ROOM:
+        begin = f"pipelines-{begin}"
+    return begin[: longest - len(ending)].rstrip("-") + ending
 
 
 def pipeline_arn(pipeline: str) -> str:

@@ -7,7 +7,7 @@ import uuid
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from helpers.local_sagemaker.operations import OPERATIONS
+from helpers.local_sagemaker import model
 from helpers.local_sagemaker.pipelines import records, retries
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome, plain
 from helpers.local_sagemaker.pipelines.resources import RESOURCES, Resource
@@ -26,7 +26,8 @@ def prepare(attempt: Attempt) -> None:
         attempt.note(_resource=wanted)
     else:
         identity = attempt.name.split("/")[1]
-        attempt.note(_resource=records.resource_name(identity, attempt.step.name, wanted))
+        longest = model.service()["shapes"][resource.name]["max"]
+        attempt.note(_resource=records.resource_name(identity, attempt.step.name, wanted, longest))
 
 
 def begin(attempt: Attempt) -> Outcome | None:
@@ -120,7 +121,7 @@ def _request(attempt: Attempt, resource: Resource, arguments: dict) -> dict:
 
 def _make_group(attempt: Attempt, group: str | None) -> None:
     """A package group that a RegisterModel step names is made where there is none."""
-    if group and "CreateModelPackageGroup" in OPERATIONS:
+    if group:
         try:
             _call(attempt, "CreateModelPackageGroup", {"ModelPackageGroupName": group})
         except ClientError as error:

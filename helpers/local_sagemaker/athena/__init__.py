@@ -1,0 +1,1 @@
+"""Athena: SQL over the tables of Glue, run by DuckDB on what lies in S3."""
