@@ -193,3 +193,68 @@ def test_errors_of_the_runtime_api_are_its_own(features, group):
     raw = features.client("sagemaker-featurestore-runtime", validate=False)
     with pytest.raises(ClientError, match=r"ValidationError.*Member must not be null"):
         raw.put_record(FeatureGroupName=group, Record=[{"ValueAsString": "1"}])
+
+
+def test_records_are_written_by_the_batch(features, group):
+    entries = [
+        {
+            "FeatureGroupName": name,
+            "Record": [{"FeatureName": key, "ValueAsString": text} for key, text in record.items()],
+        }
+        for name, record in (
+            (group, {"customer": "many-1", "at": NOON, "age": "1"}),
+            (group, {"customer": "many-2", "at": NOON, "age": "old"}),
+            ("no-such-group", {"customer": "many-3", "at": NOON}),
+        )
+    ]
+    answer = features.runtime.batch_write_record(Entries=entries, TtlDuration={"Unit": "Weeks", "Value": 9000})
+    assert [(error["Entry"], error["ErrorCode"]) for error in answer["Errors"]] == [
+        (entries[1], "ValidationError"),
+        (entries[2], "ResourceNotFound"),
+    ]
+    assert features.get(group, "many-1")["age"] == "1"
+    asked = {"FeatureGroupName": group, "RecordIdentifierValueAsString": "many-1"}
+    assert "ExpiresAt" in features.runtime.get_record(**asked, ExpirationTimeResponse="Enabled")
+
+
+def test_the_identifiers_of_a_group_are_listed_by_pages(features):
+    name = features.create()
+    for customer in "dbca":
+        features.put(name, customer, NOON)
+    features.delete(name, "c", LATE)
+    page = features.runtime.list_records(FeatureGroupName=name, MaxResults=2)
+    assert page["RecordIdentifiers"] == ["a", "b"]
+    rest = features.runtime.list_records(FeatureGroupName=name, MaxResults=2, NextToken=page["NextToken"])
+    assert (rest["RecordIdentifiers"], "NextToken" in rest) == (["d"], False)
+    everything = features.runtime.list_records(FeatureGroupName=name, IncludeSoftDeletedRecords=True)
+    assert everything["RecordIdentifiers"] == ["a", "b", "c", "d"]
+
+
+def test_some_features_of_a_record_are_updated(features, group):
+    name = features.create(OnlineStoreConfig={"EnableOnlineStore": True, "StorageType": "Standard_V2"})
+    features.put(name, "1", NOON, age=1, spend=2, request={"TtlDuration": {"Unit": "Weeks", "Value": 9000}})
+
+    def update(customer: str = "1", of: str = name, ttl: dict | None = None, **given: str) -> None:
+        features.runtime.update_record(
+            FeatureGroupName=of,
+            RecordIdentifierValueAsString=customer,
+            Features=[{"FeatureName": key, "ValueAsString": text} for key, text in given.items()],
+            **({"TtlDuration": ttl} if ttl else {}),
+        )
+
+    update(age="5")
+    assert features.get(name, "1") == {"customer": "1", "at": NOON, "age": "5", "spend": "2"}
+    update(at=LATE, spend="9")
+    asked = {"FeatureGroupName": name, "RecordIdentifierValueAsString": "1", "ExpirationTimeResponse": "Enabled"}
+    expires = datetime.fromisoformat(features.runtime.get_record(**asked)["ExpiresAt"])
+    assert (expires - datetime.fromisoformat(LATE)).days == 9000 * 7
+    week = {"Unit": "Weeks", "Value": 1}
+    for arguments, message in (
+        ({"at": NOON}, "ConflictException"),
+        ({"customer": "nobody", "age": "1"}, "ResourceNotFound"),
+        ({"age": "1", "ttl": week}, "TtlDuration needs"),
+        ({"age": "old"}, "not of its type"),
+        ({"of": group, "age": "1"}, "Standard_V2 or InMemory"),
+    ):
+        with pytest.raises(ClientError, match=message):
+            update(**arguments)

@@ -113,6 +113,15 @@ class FeatureData:
         )
         return next((Version(identifier, moment, json.loads(text), ends) for moment, text, ends in rows), None)
 
+    def identifiers(self, group: str, after: str | None, most: int, with_deleted: bool = False) -> list[str]:
+        """Identifiers of the records in the online store of a group, in their order, that follow one of them."""
+        found = self._store.execute(
+            "SELECT identifier FROM online WHERE feature_group = ? AND (? IS NULL OR identifier > ?)"
+            " AND (NOT deleted OR ?) AND (expires IS NULL OR expires > ?) ORDER BY identifier LIMIT ?",
+            (group, after, after, with_deleted, time.time(), most),
+        )
+        return [identifier for (identifier,) in found]
+
     def size(self, group: str) -> int:
         """About how many bytes the online store of a group holds."""
         return self._store.execute(

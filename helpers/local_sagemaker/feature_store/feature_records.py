@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SERVICE = "sagemaker-featurestore-runtime"
 _LONGEST_BODY = 16 * 2**20
+_STATUSES = {"ResourceNotFound": 404, "ConflictException": 409}
+_PAGE = 100  # of ListRecords
+_UPDATABLE = ("Standard_V2", "InMemory")
 Handler = Callable[["Server", dict], dict | None]
 
 
@@ -52,8 +55,8 @@ def _answers(name: str) -> Callable[[Handler], Handler]:
 
 def _as_of_runtime(error: errors.AwsError) -> InvocationError:
     """The runtime API's own words for an error."""
-    code = "ResourceNotFound" if error.code == "ResourceNotFound" else "ValidationError"
-    return InvocationError(code, error.message, 404 if code == "ResourceNotFound" else 400)
+    code = error.code if error.code in _STATUSES else "ValidationError"
+    return InvocationError(code, error.message, _STATUSES.get(code, 400))
 
 
 def _members(name: str, request: web.Request, body: bytes) -> dict:
@@ -89,6 +92,62 @@ def put_record(server: Server, request: dict) -> None:
         identifier = record[group["RecordIdentifierFeatureName"]]
         version = Version(identifier, moment, record, expires=values.expiry(moment, ttl))
         server.features.data.put(group["FeatureGroupName"], version, _stores(group, request))
+
+
+@_answers("BatchWriteRecord")
+def batch_write_record(server: Server, request: dict) -> dict:
+    """Writes records to several groups; those that cannot be written are told as errors."""
+    failures = []
+    for entry in request["Entries"]:
+        ttl = {"TtlDuration": request["TtlDuration"]} if "TtlDuration" in request else {}
+        try:
+            put_record(server, ttl | entry)
+        except errors.AwsError as error:
+            code = _as_of_runtime(error).code
+            failures.append({"Entry": entry, "ErrorCode": code, "ErrorMessage": error.message})
+    return {"Errors": failures, "UnprocessedEntries": []}
+
+
+@_answers("UpdateRecord")
+def update_record(server: Server, request: dict) -> None:
+    """Changes some features of a record that is there; its event time and its time to live stay, unless given.
+
+    Raises:
+        AwsError: `ResourceNotFound`, there is no such record; `ConflictException`, it has a later event time;
+            `ValidationException`.
+    """
+    identifier = request["RecordIdentifierValueAsString"]
+    with server.store.transaction():
+        group = _require_online(server, request["FeatureGroupName"])
+        name, time_feature = group["FeatureGroupName"], group["EventTimeFeatureName"]
+        if group["OnlineStoreConfig"].get("StorageType") not in _UPDATABLE:
+            raise errors.validation(f"UpdateRecord needs an OnlineStore of the StorageType {' or '.join(_UPDATABLE)}.")
+        before = server.features.data.get(name, identifier)
+        if before is None:
+            raise errors.resource_not_found(f"FeatureGroup {name} has no record {identifier}.")
+        given = {feature["FeatureName"]: feature for feature in request["Features"]}
+        if "TtlDuration" in request and time_feature not in given:
+            raise errors.validation(f"TtlDuration needs the EventTime feature {time_feature} in the request.")
+        record = values.check(group, [*_features(before.values, without=given), *request["Features"]])
+        moment = values.event_time(group, record[time_feature])
+        if record[group["RecordIdentifierFeatureName"]] != identifier:
+            raise errors.validation("The record identifier of a record cannot be changed.")
+        if moment < before.event_time:
+            raise errors.AwsError("ConflictException", "The EventTime is older than that of the record.")
+        expires = before.expires and before.expires + moment - before.event_time
+        if "TtlDuration" in request:
+            expires = values.expiry(moment, request["TtlDuration"])
+        server.features.data.put(name, Version(identifier, moment, record, expires), _stores(group, request))
+
+
+@_answers("ListRecords")
+def list_records(server: Server, request: dict) -> dict:
+    """One page of the identifiers of a group's records."""
+    group = _require_online(server, request["FeatureGroupName"])
+    size, deleted = request.get("MaxResults", _PAGE), request.get("IncludeSoftDeletedRecords", False)
+    found = server.features.data.identifiers(group["FeatureGroupName"], request.get("NextToken"), size + 1, deleted)
+    more = {"NextToken": found[size - 1]} if len(found) > size else {}
+    return {"RecordIdentifiers": found[:size]} | more
 
 
 @_answers("DeleteRecord")
@@ -135,13 +194,18 @@ def _found(server: Server, group: dict, identifier: str, names: set[str], reques
     version = server.features.data.get(group["FeatureGroupName"], identifier)
     if version is None:
         return {}
-    record = [
-        {"FeatureName": name, "ValueAsStringList" if isinstance(value, list) else "ValueAsString": value}
-        for name, value in version.values.items()
-        if name in names
-    ]
+    record = _features({name: value for name, value in version.values.items() if name in names})
     expires = version.expires if request.get("ExpirationTimeResponse") == "Enabled" else None
     return {"Record": record} | ({} if expires is None else {"ExpiresAt": values.iso(expires)})
+
+
+def _features(record: dict[str, values.Value], without: Container[str] = ()) -> list[dict]:
+    """The values of a record as the API has them."""
+    return [
+        {"FeatureName": name, "ValueAsStringList" if isinstance(value, list) else "ValueAsString": value}
+        for name, value in record.items()
+        if name not in without
+    ]
 
 
 def _require_group(server: Server, name: str) -> dict:
