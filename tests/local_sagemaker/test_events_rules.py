@@ -233,6 +233,16 @@ def test_targets_that_are_not_here_are_refused(bus):
             bus.events.put_targets(Rule=name, Targets=[{"Id": "1"} | target])
 
 
+def test_a_fifo_queue_gets_events_under_their_group(bus):
+    queue, mark = (
+        bus.queue(f"{bus.unique('fifo')}.fifo", FifoQueue="true", ContentBasedDeduplication="true"),
+        bus.unique("m"),
+    )
+    bus.rule({"detail": {"mark": [mark]}}, {"Arn": queue.arn, "SqsParameters": {"MessageGroupId": "one"}})
+    bus.send(*({"mark": mark, "n": n} for n in range(3)))
+    assert [event["detail"]["n"] for event in queue.events(3)] == [0, 1, 2]
+
+
 def test_archives_are_refused(bus):
     source = "arn:aws:events:us-east-1:111122223333:event-bus/default"
     with pytest.raises(ClientError, match="CreateArchive is not available in the local SageMaker"):

@@ -62,7 +62,7 @@ def delete_model_package_group(server: Server, request: dict) -> None:
     with server.store.transaction():
         group = require(server, request["ModelPackageGroupName"])
         name = group["ModelPackageGroupName"]
-        if any(package.get("ModelPackageGroupName") == name for package in server.store.list("ModelPackage")):
+        if server.store.list("ModelPackage", f"{name}/"):
             raise errors.conflict(
                 f"Model Package Group {group['ModelPackageGroupArn']} cannot be deleted because it contains model "
                 "packages: delete them first."

@@ -57,7 +57,7 @@ def create_model_package(server: Server, request: dict) -> dict:
     }
     tags, token = record.pop("Tags", []), record.pop("ClientToken", None)
     with server.store.transaction():
-        if token and (made := _made_with(server, token)):
+        if token and (made := _made_with(server, token, record)):
             return {"ModelPackageArn": made["ModelPackageArn"]}
         record = _numbered(server, record) if is_versioned else _named(server, record)
         server.store.put(KIND, _key(record), record | ({"_Token": token} if token else {}))
@@ -86,9 +86,16 @@ def _packaged(container: dict) -> dict:
     return {name: container[name] for name in (*SERVED, "Environment") if name in container}
 
 
-def _made_with(server: Server, token: str) -> dict | None:
+def _made_with(server: Server, token: str, record: dict) -> dict | None:
     """The package that an earlier request with the same ClientToken made."""
-    return next((package for package in server.store.list(KIND) if package.get("_Token") == token), None)
+    group = record.get("ModelPackageGroupName")
+    there = versions(server, group) if group else [server.store.get(KIND, record["ModelPackageName"]) or {}]
+    return next((package for package in there if package.get("_Token") == token), None)
+
+
+def versions(server: Server, group: str) -> list[dict]:
+    """The records of all versions of a group, by its name."""
+    return server.store.list(KIND, f"{group}/")
 
 
 def _numbered(server: Server, record: dict) -> dict:
@@ -139,9 +146,10 @@ def batch_describe_model_package(server: Server, request: dict) -> dict:
 def list_model_packages(server: Server, request: dict) -> dict:
     asked = dict(request)
     contained = asked.pop("NameContains", "").lower()
+    group = arns.name_of(package_groups.RESOURCE, asked.get("ModelPackageGroupName", ""))
     found = [
         record | {"_Name": f"{name}/{record.get('ModelPackageVersion', 0):09}"}
-        for record in server.store.list(KIND)
+        for record in (versions(server, group) if group else server.store.list(KIND))
         if _is_asked_for(record, asked)
         and contained in (name := record.get("ModelPackageGroupName") or record["ModelPackageName"]).lower()
     ]
@@ -153,8 +161,7 @@ def _is_asked_for(record: dict, request: dict) -> bool:
     if request.get("ModelApprovalStatus", record.get("ModelApprovalStatus")) != record.get("ModelApprovalStatus"):
         return False
     if "ModelPackageGroupName" in request:
-        group = arns.name_of(package_groups.RESOURCE, request["ModelPackageGroupName"])
-        return record.get("ModelPackageGroupName") == group
+        return True
     kind = "Versioned" if "ModelPackageVersion" in record else "Unversioned"
     return request.get("ModelPackageType", "Unversioned") in (kind, "Both")
 
