@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pipelined
 import psutil
@@ -14,7 +15,9 @@ from botocore.exceptions import ClientError
 from pipelined import LONG, condition, equals, fail, get, join, processing, training
 
 from helpers import local_sagemaker
-from helpers.local_sagemaker.pipelines import retries
+from helpers.local_sagemaker.pipelines import coordinator, records, retries
+from helpers.local_sagemaker.pipelines.handlers import HANDLERS, Handler
+from helpers.local_sagemaker.state import Store
 
 CACHE = {"CacheConfig": {"Enabled": True, "ExpireAfter": "PT1H"}}
 INTERNAL = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 2, "IntervalSeconds": 1}
@@ -231,6 +234,38 @@ def test_a_policy_says_how_often_and_when_a_step_is_tried_again():
     assert retries.of_failure("InternalServerError: it broke") == retries.INTERNAL_ERROR
     assert retries.of_failure("AlgorithmError: exit code 1") is None
     assert retries.of_error("ResourceLimitExceeded") == retries.LIMIT
+
+
+def test_a_job_is_told_its_own_name_and_never_cached_by_it(pipelines, sm):
+    name = pipelines.create(processing("Run", "true", environment={"ME": get("Execution.ProcessingJobName")}, **CACHE))
+    for _ in range(2):
+        _, steps = pipelines.ended(pipelines.start(name))
+        assert steps["Run"]["StepStatus"] == "Succeeded" and hits(steps) == {}, steps
+        job = steps["Run"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+        assert sm.describe_processing_job(ProcessingJobName=job)["Environment"] == {"ME": job}
+
+
+def test_what_nobody_foresaw_fails_one_step(tmp_path, monkeypatch):
+    def decide(attempt):
+        raise ZeroDivisionError
+
+    store = Store(tmp_path / "state.db")
+    text = pipelined.definition(condition("Odd", [equals(1, 1)], [], []), fail("Other", "as meant"))
+    arn = records.execution_arn("p/e")
+    store.put(records.VERSION, "p/1", {"PipelineDefinition": text})
+    execution = {"PipelineArn": records.pipeline_arn("p"), "PipelineExecutionArn": arn, "PipelineVersionId": 1}
+    store.put(records.EXECUTION, "p/e", execution | {"PipelineExecutionStatus": "Executing", "_parameters": {}})
+    monkeypatch.setitem(HANDLERS, "Condition", Handler(decide))
+    run = coordinator.Coordinator(SimpleNamespace(store=store, speedup=60), "p/e")
+    deadline = time.monotonic() + pipelined.PATIENCE_SECONDS
+    while not run.has_ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert store.get(records.EXECUTION, "p/e")["PipelineExecutionStatus"] == "Failed"
+    reasons = {name: step["FailureReason"] for name, step in records.steps_of(store, "p/e").items()}
+    assert reasons.pop("Odd").startswith("InternalServerError: ZeroDivisionError()")
+    assert reasons == {"Other": "as meant"}
+    store.close()
 
 
 def kill(running):

@@ -197,6 +197,16 @@ def test_a_model_is_registered_in_a_group_that_the_step_makes(pipelines, sm, uni
         assert steps["Register"]["Metadata"] == {"RegisterModel": {"Arn": arn}}
         assert steps["End"]["FailureReason"] == arn
     assert sm.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "PendingManualApproval"
+    del step["Arguments"]["ModelPackageGroupName"], step["Arguments"]["ModelApprovalStatus"]
+    step["Arguments"]["InferenceSpecification"] |= {
+        "SupportedTransformInstanceTypes": ["ml.m5.large"],
+        "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
+    }
+    execution, steps = pipelines.run(step)
+    assert steps["Register"]["StepStatus"] == "Succeeded", steps["Register"]["FailureReason"]
+    arn = steps["Register"]["Metadata"]["RegisterModel"]["Arn"]
+    identity = execution["PipelineExecutionArn"].rpartition("/")[2]
+    assert arn.rpartition("/")[2].startswith(f"pipelines-{identity}-Register-"), "a package without a group has a name"
 
 
 def test_an_endpoint_is_made_once_and_then_updated(pipelines, sm, s3, bucket, unique):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from helpers.local_sagemaker import disk_space
 from helpers.local_sagemaker.failures import shortened
 from helpers.local_sagemaker.pipelines import caching, order, records, retries
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome
@@ -88,7 +90,8 @@ class Coordinator:
         sleep = _LONGEST_SLEEP
         for name, record in records.steps_of(self._store, self.name).items():
             if record["StepStatus"] in records.RUNNING:
-                sleep = min(sleep, self._follow(self._attempt(execution, self._definition.steps[name], record)))
+                attempt = self._attempt(execution, self._definition.steps[name], record)
+                sleep = min(sleep, self._guarded(attempt, self._follow) or sleep)
         steps = records.steps_of(self._store, self.name)
         running = sum(record["StepStatus"] in records.RUNNING for record in steps.values())
         if due := self._due(execution, steps, running):
@@ -135,20 +138,34 @@ class Coordinator:
         }
         record = {key: value for key, value in record.items() if value is not None}
         record = self._store.put(records.STEP, record["_name"], record)
-        self._try(self._attempt(execution, step, record))
+        self._guarded(self._attempt(execution, step, record), self._try)
+
+    def _guarded(self, attempt: Attempt, work: Callable[[Attempt], float | None]) -> float | None:
+        """Does something for a step; what nobody foresaw fails that step, and holds up no other."""
+        try:
+            return work(attempt)
+        except Exception as error:
+            if self._closed.is_set() or disk_space.is_full(error):
+                raise
+            logger.exception("step %s failed", attempt.name)
+            reason = f"InternalServerError: {error!r}, see the log of the local SageMaker"
+            self._settle(attempt, Outcome("Failed", reason=reason))
+            return None
 
     def _try(self, attempt: Attempt) -> None:
         """Begins the work of a step that is Starting, or finds that it has been begun."""
         handler = HANDLERS[attempt.step.type]
         try:
-            if _is_prepared(attempt) and handler.resume(attempt):
+            if not _is_prepared(attempt):
+                handler.prepare(attempt)
+            elif handler.resume(attempt):
                 attempt.note(StepStatus="Executing")
                 return
             if hit := self._cached(attempt):
-                self._settle(attempt, hit)
+                result = {"SourcePipelineExecutionArn": hit["PipelineExecutionArn"]}
+                outcome = Outcome("Succeeded", hit["_properties"], hit.get("Metadata"))
+                self._settle(attempt, outcome, CacheHitResult=result)
                 return
-            if not _is_prepared(attempt):
-                handler.prepare(attempt)
             outcome = handler.begin(attempt)
         except ExpressionError as error:
             outcome = Outcome("Failed", reason=f"ClientError: Failed to resolve the step: {error}")
@@ -158,20 +175,16 @@ class Coordinator:
             attempt.note(StepStatus="Executing")
             self._woken.set()  # what is made may have ended before anybody waited for it
 
-    def _cached(self, attempt: Attempt) -> Outcome | None:
-        """The result of an earlier execution that may stand for this one's, noted in the step's record."""
+    def _cached(self, attempt: Attempt) -> dict | None:
+        """The step of an earlier execution whose result may stand for this one's; what it depends on is noted."""
         config = attempt.step.body.get("CacheConfig") or {}
         if not config.get("Enabled"):
             return None
         digest = caching.key(attempt.step.type, attempt.body, attempt.arguments)
+        attempt.note(_cache_key=digest)
         pipeline = self.name.partition("/")[0]
         others = [r for r in self._store.list(records.STEP, f"{pipeline}/") if r["StepName"] == attempt.step.name]
-        found = caching.latest(others, digest, config)
-        if found is None:
-            attempt.note(_cache_key=digest)
-            return None
-        attempt.note(CacheHitResult={"SourcePipelineExecutionArn": found["PipelineExecutionArn"]}, _cache_key=digest)
-        return Outcome("Succeeded", found["_properties"], found.get("Metadata"))
+        return caching.latest(others, digest, config)
 
     def _follow(self, attempt: Attempt) -> float:
         """Looks after a step that has begun; returns how many seconds it may be left alone."""
@@ -207,8 +220,8 @@ class Coordinator:
         attempt.note(StepStatus="Stopping")
         return True
 
-    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Writes down how an attempt ended, or when the next one is."""
+    def _settle(self, attempt: Attempt, outcome: Outcome, **others: object) -> None:
+        """Writes down how an attempt ended, or when the next one is; `others` are further members of the step."""
         record, stopping = attempt.record, attempt.record["StepStatus"] == "Stopping"
         if outcome.status == "Failed" and outcome.exception and not stopping:
             policies, speedup = attempt.step.body.get("RetryPolicies") or [], self._server.speedup
@@ -224,6 +237,7 @@ class Coordinator:
             FailureReason=outcome.reason and shortened(outcome.reason),
             Metadata=outcome.metadata or record.get("Metadata"),
             _properties=outcome.properties,
+            **others,
         )
         self._woken.set()
 

@@ -8,7 +8,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.local_sagemaker import model
-from helpers.local_sagemaker.pipelines import records, retries
+from helpers.local_sagemaker.pipelines import expressions, records, retries
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome, plain
 from helpers.local_sagemaker.pipelines.resources import RESOURCES, Resource
 
@@ -19,15 +19,17 @@ _TOP_JOBS = 50
 def prepare(attempt: Attempt) -> None:
     """Draws the name of what will be made: written down before it is made, so that a restart finds it again."""
     resource = RESOURCES[attempt.step.type]
-    wanted = attempt.arguments.get(resource.name)
-    if attempt.step.type == "RegisterModel":
-        attempt.note(_token=str(uuid.uuid4()))
-    elif wanted and not resource.prefixed:
+    wanted = expressions.resolve(attempt.step.arguments.get(resource.name), attempt.scope)
+    if wanted and not resource.prefixed:
         attempt.note(_resource=wanted)
+        return
+    shapes, identity = model.service()["shapes"], attempt.name.split("/")[1]
+    longest = shapes.get(resource.name, shapes["EntityName"])["max"]
+    name = records.resource_name(identity, attempt.step.name, wanted, longest)
+    if attempt.step.type == "RegisterModel":
+        attempt.note(_token=str(uuid.uuid4()), _package=name)
     else:
-        identity = attempt.name.split("/")[1]
-        longest = model.service()["shapes"][resource.name]["max"]
-        attempt.note(_resource=records.resource_name(identity, attempt.step.name, wanted, longest))
+        attempt.note(_resource=name)
 
 
 def begin(attempt: Attempt) -> Outcome | None:
@@ -103,9 +105,12 @@ def stop(attempt: Attempt) -> None:
 def _request(attempt: Attempt, resource: Resource, arguments: dict) -> dict:
     request = dict(arguments)
     if attempt.step.type == "RegisterModel":
-        request.pop(resource.name, None)
         request["ClientToken"] = attempt.record["_token"]
-        _make_group(attempt, request.get("ModelPackageGroupName"))
+        if "ModelPackageGroupName" in request:
+            request.pop(resource.name, None)
+            _make_group(attempt, request["ModelPackageGroupName"])
+        else:
+            request[resource.name] = attempt.record["_package"]
     else:
         request[resource.name] = attempt.record["_resource"]
     if resource.tagged:
@@ -119,14 +124,13 @@ def _request(attempt: Attempt, resource: Resource, arguments: dict) -> dict:
     return request
 
 
-def _make_group(attempt: Attempt, group: str | None) -> None:
+def _make_group(attempt: Attempt, group: str) -> None:
     """A package group that a RegisterModel step names is made where there is none."""
-    if group:
-        try:
-            _call(attempt, "CreateModelPackageGroup", {"ModelPackageGroupName": group})
-        except ClientError as error:
-            if "already exist" not in str(error):
-                raise
+    try:
+        _call(attempt, "CreateModelPackageGroup", {"ModelPackageGroupName": group})
+    except ClientError as error:
+        if "already exist" not in str(error):
+            raise
 
 
 def _description(attempt: Attempt, resource: Resource) -> dict | None:
