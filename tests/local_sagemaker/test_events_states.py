@@ -7,7 +7,9 @@ from datetime import datetime
 import alarm_requests
 import deployed
 import pytest
+import tuned
 from evented import Bus
+from featured import Features
 from registered import Registry
 from submitted_jobs import Submitter
 from submitted_transforms import Transforms
@@ -210,16 +212,23 @@ def test_a_pipeline_and_its_steps_are_told_as_aws_words_them():
     assert state_events.of(None, change("PipelineExecution", running, None)) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [("HyperParameterTuningJob", "HyperParameter Tuning Job"), ("FeatureGroup", "Feature Group")],
-)
-def test_tuning_jobs_and_feature_groups_are_told(tmp_path, kind, words):
-    from helpers.local_sagemaker.state import Store
+def test_a_tuning_job_is_told_to_its_end(client, bucket, role_arn, bus, unique):
+    tuning, name = tuned.Tuning(Submitter(client, bucket, role_arn, unique)), unique("tuning")
+    queue = bus.collect(of_sagemaker(name, "HyperParameter Tuning Job"))
+    tuning.create(name, jobs=1, parallel=1)
+    events = queue.until(lambda event: event["detail"]["HyperParameterTuningJobStatus"] == "Completed")
+    arn = f"{ARN}:hyper-parameter-tuning-job/{name}"
+    details = [check(event, "HyperParameter Tuning Job", arn) for event in events]
+    assert details[0]["HyperParameterTuningJobStatus"] == "InProgress"
+    assert details[-1]["TrainingJobStatusCounters"]["Completed"] == 1
 
-    store = Store(tmp_path / "state.db")
-    record = {f"{kind}Arn": f"{ARN}:x/y", f"{kind}Status": "Failed", "CreationTime": 1.5, "_private": 1}
-    (event,) = state_events.of(store, change(kind, None, record))
-    detail = check(event, words, f"{ARN}:x/y")
-    assert detail == {f"{kind}Arn": f"{ARN}:x/y", f"{kind}Status": "Failed", "CreationTime": 1500, "Tags": {}}
-    store.close()
+
+def test_a_feature_group_is_told_until_it_is_active(client, bucket, role_arn, bus, unique):
+    features, name = Features(client, bucket, role_arn, unique), unique("features")
+    queue = bus.collect(of_sagemaker(name, "Feature Group"))
+    features.create(FeatureGroupName=name)
+    events = queue.until(lambda event: event["detail"]["FeatureGroupStatus"] == "Created")
+    details = [check(event, "Feature Group", f"{ARN}:feature-group/{name}") for event in events]
+    assert details[-1]["RecordIdentifierFeatureName"] == "customer"
+    assert isinstance(details[-1]["CreationTime"], int)
+    client("sagemaker").delete_feature_group(FeatureGroupName=name)
