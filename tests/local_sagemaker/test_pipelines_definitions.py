@@ -24,7 +24,18 @@ def refusal(*steps, **members):
 
 @pytest.mark.parametrize(
     "kind",
-    ["EMR", "EMRServerless", "AutoML", "NotebookJob", "ForEach", "Cleanup", "Lineage", "Job", "Nothing"],
+    [
+        "ClarifyCheck",
+        "EMR",
+        "EMRServerless",
+        "AutoML",
+        "NotebookJob",
+        "ForEach",
+        "Cleanup",
+        "Lineage",
+        "Job",
+        "Nothing",
+    ],
 )
 def test_a_step_of_a_type_that_is_not_here_is_refused_by_name(kind):
     message = refusal(OK, {"Name": "Odd", "Type": kind, "Arguments": {}})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from helpers.local_sagemaker import lambda_functions
 from helpers.local_sagemaker.jobs import ServerStoppedError
 from helpers.local_sagemaker.lambda_functions import LambdaError
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome
+
+logger = logging.getLogger(__name__)
 
 _MOST_OUTPUT = 1024
 
@@ -38,6 +41,9 @@ class Invocation:
             return
         except LambdaError as error:
             self.outcome = Outcome("Failed", reason=f"ClientError: {error}")
+        except Exception as error:
+            logger.exception("%s failed", self._attempt.name)
+            self.outcome = Outcome("Failed", reason=f"InternalServerError: {error!r}")
         self._attempt.server.pipelines.wake()
 
 
