@@ -8,8 +8,7 @@ from botocore.exceptions import ClientError
 from pipelined import condition, equals, fail, get, join, processing, training
 
 from helpers.local_sagemaker.errors import AwsError
-from helpers.local_sagemaker.pipelines import caching, conditions, definition, expressions, parameters, records
-from helpers.local_sagemaker.pipelines.expressions import ExpressionError
+from helpers.local_sagemaker.pipelines import caching, definition, records
 
 OK = processing("A", "true")
 
@@ -140,7 +139,7 @@ def test_a_step_of_a_type_that_is_not_here_is_refused_by_name(kind):
         ),
         (
             [OK | {"PropertyFiles": [{"PropertyFileName": "p", "OutputName": "o", "FilePath": "f"}]}],
-            "Steps.A.PropertyFiles[0]: the step has no output 'o'",
+            "Steps.A.PropertyFiles: p is in 'o', and the step has no such output",
         ),
         (
             [
@@ -192,152 +191,6 @@ def test_a_malformed_parameter_is_refused_with_its_place(declared, message):
     assert refusal(OK, parameters=declared).startswith(message)
 
 
-def test_values_of_parameters_have_their_type():
-    declared = parameters.declared(
-        [
-            {"Name": "text", "Type": "String", "EnumValues": ["a", "b"]},
-            {"Name": "count", "Type": "Integer", "DefaultValue": 3},
-            {"Name": "rate", "Type": "Float", "DefaultValue": 1},
-            {"Name": "on", "Type": "Boolean", "DefaultValue": False},
-        ]
-    )
-
-    def values(**given):
-        return parameters.values(declared, [{"Name": name, "Value": value} for name, value in given.items()])
-
-    assert values(text="a") == {"text": "a", "count": 3, "rate": 1, "on": False}
-    assert values(text="b", count="4", rate="1e-3", on="True") == {"text": "b", "count": 4, "rate": 0.001, "on": True}
-    assert parameters.listed(values(text="a", on="true"))[-1] == {"Name": "on", "Value": "true"}
-    for given, message in (
-        ({}, "Parameters [text] must be given"),
-        ({"text": "c"}, "Parameter text must be one of [a, b], got 'c'."),
-        ({"text": "a", "count": "1.5"}, "Parameter count must be of type Integer, got '1.5'."),
-        ({"text": "a", "on": "yes"}, "Parameter on must be of type Boolean, got 'yes'."),
-        ({"text": "a", "moon": "full"}, "Unknown parameters: [moon]"),
-    ):
-        with pytest.raises(AwsError) as refused:
-            values(**given)
-        assert refused.value.message.startswith(message)
-
-
-def scope():
-    """Values for all references."""
-    job = {
-        "ProcessingOutputConfig": {"Outputs": [{"OutputName": "n", "S3Output": {"S3Uri": "s3://b/k"}}]},
-        "List": [{"A": 1}, {"A": 2}],
-        "Map": {"with space": "x"},
-    }
-    document = {"a": {"b": [1, {"c": 0.5}]}, "x-y": True}
-    return expressions.Scope(
-        {"p": 3, "flag": True},
-        {"PipelineName": "it"},
-        {"TrialName": "one"},
-        {"S": job}.__getitem__,
-        lambda step, file: document if (step, file) == ("S", "f") else None,
-        {"s3://b/3.json": document}.__getitem__,
-    )
-
-
-@pytest.mark.parametrize(
-    ("expression", "value"),
-    [
-        (get("Parameters.p"), 3),
-        (get("Execution.PipelineName"), "it"),
-        (get("PipelineExperimentConfig.TrialName"), "one"),
-        (get("Steps.S.ProcessingOutputConfig.Outputs['n'].S3Output.S3Uri"), "s3://b/k"),
-        (get("Steps.S.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri"), "s3://b/k"),
-        (get("Steps.S.List[1].A"), 2),
-        (get('Steps.S.Map["with space"]'), "x"),
-        (join("a", get("Parameters.p"), get("Parameters.flag"), on="/"), "a/3/true"),
-        (join(join(1, 2), 3, on="-"), "12-3"),
-        ({"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles.f"), "Path": "a.b[1].c"}}, 0.5),
-        ({"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles['f']"), "Path": "$['x-y']"}}, True),
-        ({"Std:JsonGet": {"S3Uri": join("s3://b/", get("Parameters.p"), ".json"), "Path": "a.b[0]"}}, 1),
-        ({"plain": [get("Parameters.p"), {"deep": get("Parameters.flag")}]}, {"plain": [3, {"deep": True}]}),
-    ],
-)
-def test_expressions_have_their_value(expression, value):
-    assert list(expressions.find(expression, "here"))
-    assert expressions.resolve(expression, scope()) == value
-
-
-@pytest.mark.parametrize(
-    ("expression", "message"),
-    [
-        (get("Steps.S.Missing"), "Steps.S.Missing does not exist"),
-        (get("Steps.S.List[2].A"), "Steps.S.List[2].A does not exist"),
-        (get("PipelineExperimentConfig.ExperimentName"), "PipelineExperimentConfig.ExperimentName has no value here"),
-        (
-            {"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles.f"), "Path": "a.z"}},
-            "a.z of the property file f of step S does not exist",
-        ),
-        (
-            {"Std:JsonGet": {"PropertyFile": get("Steps.S.PropertyFiles.f"), "Path": "a"}},
-            "a of the property file f of step S is not a single value",
-        ),
-    ],
-)
-def test_an_expression_without_a_value_says_which_it_is(expression, message):
-    with pytest.raises(ExpressionError) as raised:
-        expressions.resolve(expression, scope())
-    assert str(raised.value) == message
-
-
-def compare(kind, left, right):
-    """A comparison."""
-    return {"Type": kind, "LeftValue": left, "RightValue": right}
-
-
-@pytest.mark.parametrize(
-    ("condition", "holds"),
-    [
-        (compare("Equals", 1, 1.0), True),
-        (compare("Equals", "1.0", 1), True),
-        (compare("Equals", "true", True), True),
-        (compare("Equals", "1", "1.0"), False),
-        (compare("GreaterThan", 2, 2), False),
-        (compare("GreaterThanOrEqualTo", 2, 2), True),
-        (compare("LessThan", "0.5", 0.6), True),
-        (compare("LessThanOrEqualTo", 3, 2), False),
-        ({"Type": "In", "QueryValue": "b", "Values": ["a", "b"]}, True),
-        ({"Type": "In", "QueryValue": 3, "Values": [1, 2]}, False),
-        ({"Type": "Not", "Condition": compare("Equals", 1, 2)}, True),
-        ({"Type": "Or", "Conditions": [compare("Equals", 1, 2), compare("LessThan", 1, 2)]}, True),
-        (
-            {
-                "Type": "Not",
-                "Condition": {"Type": "Or", "Conditions": [{"Type": "Not", "Condition": compare("Equals", 1, 2)}]},
-            },
-            False,
-        ),
-    ],
-)
-def test_conditions_hold_or_do_not(condition, holds):
-    conditions.check([condition], "here")
-    assert conditions.are_true([condition]) is holds
-    assert conditions.are_true([condition, compare("Equals", 1, 2)]) is False
-
-
-def test_a_text_is_not_greater_than_a_number():
-    with pytest.raises(ExpressionError, match="GreaterThan cannot compare 'much' with 1"):
-        conditions.are_true([compare("GreaterThan", "much", 1)])
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("PT1H", 3600),
-        ("p30d", 2_592_000),
-        ("T16m", 960),
-        ("30dT5h", 2_610_000),
-        ("P1Y", 31_536_000),
-        ("P1M", 2_592_000),
-    ],
-)
-def test_durations_are_read_in_the_ways_that_aws_writes_them(text, seconds):
-    assert caching.seconds(text) == seconds
-
-
 def test_every_attribute_of_aws_cache_keys_counts_and_nothing_else():
     arguments = training("T", "true", "s3://a/b", "s3://a/c")["Arguments"] | {"HyperParameters": {"depth": "3"}}
     digest = caching.key("Training", {}, arguments)
@@ -363,3 +216,40 @@ def test_names_of_resources_say_whose_they_are_and_fit():
     short = records.resource_name("1abc2def3ghi", "TuneTheDepth", None, 32)
     assert short.startswith("1abc2def3ghi-TuneTheD-") and len(short) == 32
     assert records.resource_name("1abc2def3ghi", "Train", "churn", 63).startswith("churn-1abc2def3ghi-")
+
+
+def places(value, way=()):
+    """The ways to everything in a document."""
+    yield way
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*way, key))
+
+
+def test_whatever_stands_in_the_wrong_place_is_refused_in_words():
+    report = [{"PropertyFileName": "r", "OutputName": "rows", "FilePath": "x.json"}]
+    policy = {"ExceptionType": ["Step.THROTTLING"], "MaxAttempts": 2, "IntervalSeconds": 1}
+    first = processing("P", "true", {"rows": "s3://b/k"}, {"W": get("Parameters.W")}, PropertyFiles=report)
+    first |= {"CacheConfig": {"Enabled": True, "ExpireAfter": "P1D"}, "RetryPolicies": [policy]}
+    call = {"Name": "L", "Type": "Lambda", "FunctionArn": "x", "Arguments": {}}
+    call["OutputParameters"] = [{"OutputName": "o", "OutputType": "String"}]
+    second = training("T", "true", "s3://b/o", DependsOn=["P", {"Step": "L", "Trigger": "Any"}])
+    value = {"Std:JsonGet": {"PropertyFile": get("Steps.P.PropertyFiles.r"), "Path": "a.b"}}
+    decided = [{"Type": "Or", "Conditions": [equals(value, 1), {"Type": "In", "QueryValue": 1, "Values": [1]}]}]
+    last = condition("C", decided, [fail("F", join(get("Steps.L.OutputParameters['o']")))], [])
+    word = {"Name": "W", "Type": "String", "DefaultValue": "a", "EnumValues": ["a"]}
+    text = pipelined.definition(first, call, second, last, parameters=[word])
+    definition.parse(text)
+    refused = 0
+    for way in places(json.loads(text)):
+        for wrong in (None, 5, "x", ["x"], [{}], {"x": {}}, {"Get": "x"}, {"Std:Join": 5}):
+            changed = [json.loads(text)]
+            place = changed
+            for key in (0, *way)[:-1]:
+                place = place[key]
+            place[(0, *way)[-1]] = wrong
+            try:
+                definition.parse(json.dumps(changed[0]))
+            except AwsError as error:
+                assert error.code == "ValidationException"
+                refused += 1
+    assert refused > 500

@@ -35,7 +35,7 @@ def check(conditions: object, where: str) -> None:
 
 def _check(condition: object, where: str) -> None:
     kind = condition.get("Type") if isinstance(condition, dict) else None
-    if kind not in _MEMBERS:
+    if not isinstance(kind, str) or kind not in _MEMBERS:
         raise ExpressionError(f"{where}: the condition {kind!r} is not known; known are {', '.join(_MEMBERS)}")
     if {*condition} != {"Type", *_MEMBERS[kind]}:
         raise ExpressionError(f"{where}: {kind} takes {' and '.join(_MEMBERS[kind])}")

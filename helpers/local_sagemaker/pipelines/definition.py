@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from helpers.local_sagemaker import errors
@@ -108,6 +108,8 @@ def _steps(items: object, where: str, branch: tuple[str, str] | None) -> Iterato
         name = body.get("Name") if isinstance(body, dict) else None
         if not isinstance(name, str) or not _STEP_NAME.fullmatch(name):
             raise ExpressionError(f"{where}[{index}]: {name!r} is no name of a step")
+        if not isinstance(body.get("Arguments", {}), dict):
+            raise ExpressionError(f"Steps.{name}.Arguments: a structure is needed")
         step = Step(name, step_checks.type_of(body), body, branch)
         yield step
         if step.type == "Condition":
@@ -131,6 +133,7 @@ def _linked(steps: dict[str, Step], declared: dict) -> dict[str, Step]:
         step_checks.check_request(
             step.type, step.arguments, f"{where}.Arguments", lambda value: _type_of(value, declared, steps)
         )
+        _check_outputs(step, where)
         if step.branch:
             triggers.setdefault(step.branch[0], "Completed")
         if unknown := [upstream for upstream in triggers if upstream not in steps]:
@@ -146,7 +149,7 @@ def _triggers(items: object, where: str) -> dict[str, str]:
     for index, item in enumerate(items):
         entry = {"Step": item, "Trigger": "Completed"} if isinstance(item, str) else item
         is_entry = isinstance(entry, dict) and entry.keys() == {"Step", "Trigger"}
-        if not is_entry or not isinstance(entry["Step"], str) or entry["Trigger"] not in TRIGGERS:
+        if not is_entry or not _are_texts(entry.values()) or entry["Trigger"] not in TRIGGERS:
             raise ExpressionError(
                 f"{where}[{index}]: {item!r} is no step, and no Step with a Trigger of {', '.join(TRIGGERS)}"
             )
@@ -159,12 +162,24 @@ def _check_property_files(step: Step, where: str) -> None:
     files = step.body.get("PropertyFiles") or []
     if files and step.type != "Processing":
         raise ExpressionError(f"{where}.PropertyFiles: only Processing steps have property files")
+    if not isinstance(files, list):
+        raise ExpressionError(f"{where}.PropertyFiles: a list is needed")
     for index, file in enumerate(files):
-        if not isinstance(file, dict) or file.keys() != _PROPERTY_FILE:
+        if not isinstance(file, dict) or file.keys() != _PROPERTY_FILE or not _are_texts(file.values()):
             raise ExpressionError(f"{where}.PropertyFiles[{index}] needs {', '.join(sorted(_PROPERTY_FILE))}")
-        outputs = step.arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
-        if file["OutputName"] not in [output.get("OutputName") for output in outputs]:
-            raise ExpressionError(f"{where}.PropertyFiles[{index}]: the step has no output {file['OutputName']!r}")
+
+
+def _are_texts(values: Iterable) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _check_outputs(step: Step, where: str) -> None:
+    """Refuses a property file in an output that a Processing step does not have; its arguments have been checked."""
+    outputs = (step.arguments.get("ProcessingOutputConfig") or {}).get("Outputs", [])
+    names = [output.get("OutputName") for output in outputs if isinstance(output, dict)]
+    for name, (output, _) in step.property_files.items():
+        if output not in names:
+            raise ExpressionError(f"{where}.PropertyFiles: {name} is in {output!r}, and the step has no such output")
 
 
 def _expressions(step: Step, where: str) -> Iterator[Found]:

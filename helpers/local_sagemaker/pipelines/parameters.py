@@ -47,10 +47,11 @@ def _declared(item: object, where: str) -> Parameter:
     name, kind, default = item.get("Name"), item.get("Type"), item.get("DefaultValue")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ExpressionError(f"{where}: {name!r} is no name of a parameter")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise ExpressionError(f"{where}: {name} has the type {kind!r}; known are {', '.join(_TYPES)}")
-    allowed = item.get("EnumValues", [])
-    if allowed and (kind != "String" or not all(isinstance(value, str) for value in allowed)):
+    allowed = item.get("EnumValues") or []
+    are_texts = isinstance(allowed, list) and all(isinstance(value, str) for value in allowed)
+    if allowed and (kind != "String" or not are_texts):
         raise ExpressionError(f"{where}: EnumValues of {name} are for texts only")
     if default is not None and not _is_of(default, kind):
         raise ExpressionError(f"{where}: the default {default!r} of {name} is no {kind}")

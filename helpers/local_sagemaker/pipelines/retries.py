@@ -43,8 +43,11 @@ def _check(policy: object, where: str) -> None:
     if not isinstance(policy, dict) or not policy.keys() <= _MEMBERS:
         raise ExpressionError(f"{where}: known are {', '.join(sorted(_MEMBERS))}, got {policy!r}")
     kinds = policy.get("ExceptionType")
-    if not isinstance(kinds, list) or not kinds or not {*kinds} <= {*EXCEPTIONS}:
+    if not isinstance(kinds, list) or not kinds or not all(kind in EXCEPTIONS for kind in kinds):
         raise ExpressionError(f"{where}.ExceptionType: some of {', '.join(EXCEPTIONS)} are needed, got {kinds!r}")
+    for name in _MEMBERS - {"ExceptionType"}:
+        if type(policy.get(name, 0)) not in (int, float):
+            raise ExpressionError(f"{where}.{name}: a number is needed, got {policy[name]!r}")
     if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
         raise ExpressionError(f"{where}: either MaxAttempts or ExpireAfterMin is needed")
     for name, most in (("MaxAttempts", _MOST_ATTEMPTS), ("ExpireAfterMin", _MOST_MINUTES)):

@@ -65,8 +65,6 @@ def check(kind: str, body: dict, where: str) -> None:
     members, _ = _OTHERS.get(kind, ({"PropertyFiles"}, False))
     if unknown := body.keys() - _COMMON - members:
         raise ExpressionError(f"{where}: a {kind} step has no {', '.join(sorted(unknown))}")
-    if not isinstance(body.get("Arguments", {}), dict):
-        raise ExpressionError(f"{where}.Arguments: a structure is needed")
     if cache := body.get("CacheConfig"):
         if not has_cache(kind):
             raise ExpressionError(f"{where}.CacheConfig: the results of {kind} steps are not cached")
@@ -102,7 +100,8 @@ def _check_outputs(outputs: object, where: str) -> None:
     if not isinstance(outputs, list):
         raise ExpressionError(f"{where}: a list is needed")
     for index, output in enumerate(outputs):
-        if not isinstance(output, dict) or output.keys() != {"OutputName", "OutputType"}:
+        is_output = isinstance(output, dict) and output.keys() == {"OutputName", "OutputType"}
+        if not is_output or not all(isinstance(value, str) for value in output.values()):
             raise ExpressionError(f"{where}[{index}]: an output has OutputName and OutputType, got {output!r}")
         if output["OutputType"] not in FITTING:
             raise ExpressionError(f"{where}[{index}]: OutputType must be one of {', '.join(FITTING)}")
