@@ -118,8 +118,6 @@ OPERATION_MODULES = (
 # In the order of their starts; they stop in the reverse.
 _WITH_LIFE_CYCLE = (
     state_changes,
-    bus,
-    timetable,
     recording,
     alarm_watch,
     metrics,
@@ -138,6 +136,8 @@ _WITH_LIFE_CYCLE = (
     offline_store,
     queries,
     monitoring_executions,
+    bus,
+    timetable,
 )
 
 

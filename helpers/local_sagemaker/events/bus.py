@@ -81,10 +81,14 @@ class EventBuses:
 
     def _route(self, rules: list[Rule], row: int, bus: str, written: str) -> None:
         event = json.loads(written)
-        chosen = [rule for rule in rules if rule.chooses(bus, event)]
+        try:
+            chosen = [rule for rule in rules if rule.chooses(bus, event)]
+            invocations = [each for rule in chosen for each in self._invocations(rule, event)]
+        except Exception:  # whatever is wrong with one event, those behind it go on
+            logger.exception("event %s is left out", event.get("id"))
+            chosen, invocations = [], []
         with self._server.store.transaction() as connection:
-            for rule in chosen:
-                self.deliveries.add(self._invocations(rule, event))
+            self.deliveries.add(invocations)
             connection.execute("DELETE FROM events WHERE id = ?", (row,))
         for rule in chosen:
             dimensions = [{"Name": "RuleName", "Value": rule.name}]

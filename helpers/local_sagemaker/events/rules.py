@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
+from helpers.local_sagemaker.errors import AwsError
 from helpers.local_sagemaker.events import patterns
+from helpers.local_sagemaker.schedules import Schedule
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_BUS = "default"
 
@@ -81,17 +89,38 @@ class Rules:
                 if rule.get("State") == "DISABLED":
                     continue
                 targets = _pages(events.list_targets_by_rule, "Targets", Rule=rule["Name"], EventBusName=bus["Name"])
-                pattern = patterns.parse(rule["EventPattern"]) if rule.get("EventPattern") else None
-                schedule = rule.get("ScheduleExpression")
-                found.append(Rule(rule["Name"], rule["Arn"], bus["Name"], pattern, schedule, tuple(targets)))
+                try:
+                    found.append(_rule(bus["Name"], rule, targets))
+                except AwsError:  # made by another way than PutRule, which would have refused it
+                    logger.exception("rule %s is left out", rule["Arn"])
         return found
 
 
-def _pages(call: object, member: str, **request: str) -> list[dict]:
-    """All of a List operation."""
-    answer = call(**request)
-    found = answer[member]
-    while answer.get("NextToken"):
-        answer = call(**request, NextToken=answer["NextToken"])
+def _rule(bus: str, rule: dict, targets: list[dict]) -> Rule:
+    """A rule as moto describes it.
+
+    Raises:
+        AwsError: its pattern or its schedule is not valid.
+    """
+    pattern = patterns.parse(rule["EventPattern"]) if rule.get("EventPattern") else None
+    schedule = rule.get("ScheduleExpression")
+    if schedule:
+        Schedule(schedule)
+    return Rule(rule["Name"], rule["Arn"], bus, pattern, schedule, tuple(targets))
+
+
+def _pages(call: Callable[..., dict], member: str, **request: str) -> list[dict]:
+    """All of a List operation; nothing more of a bus or a rule that is deleted meanwhile."""
+    found: list[dict] = []
+    token: dict[str, str] = {}
+    while True:
+        try:
+            answer = call(**request, **token)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return found
+            raise
         found += answer[member]
-    return found
+        if not answer.get("NextToken"):
+            return found
+        token = {"NextToken": answer["NextToken"]}
