@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import boto3
+import pipelined
 import pytest
 from botocore.client import BaseClient
 from botocore.config import Config
@@ -76,6 +77,12 @@ def role_arn(client: Callable[..., BaseClient]) -> str:
 def unique() -> Callable[[str], str]:
     """`unique("model")`: a name that no other test uses."""
     return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def pipelines(sm: BaseClient, unique: Callable[[str], str]) -> pipelined.Pipelines:
+    """Makes pipelines and runs them."""
+    return pipelined.Pipelines(sm, unique)
 
 
 @pytest.fixture

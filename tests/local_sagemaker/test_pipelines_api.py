@@ -14,12 +14,6 @@ WORD = [{"Name": "Word", "Type": "String", "DefaultValue": "none"}]
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
-@pytest.fixture
-def pipelines(sm, unique):
-    """See `pipelined.Pipelines`."""
-    return pipelined.Pipelines(sm, unique)
-
-
 def refused(call, **request):
     """Code and message of an error."""
     with pytest.raises(ClientError) as caught:

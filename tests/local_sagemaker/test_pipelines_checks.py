@@ -13,12 +13,6 @@ DRIFTED = ROWS.replace("basic", "gold")
 
 
 @pytest.fixture
-def pipelines(sm, unique):
-    """See `pipelined.Pipelines`."""
-    return pipelined.Pipelines(sm, unique)
-
-
-@pytest.fixture
 def place(bucket, unique):
     """A prefix of S3."""
     return f"s3://{bucket}/{unique('checks')}"

@@ -1,14 +1,6 @@
 """Executions of pipelines: order, data, conditions, failures."""
 
-import pipelined
-import pytest
 from pipelined import condition, fail, get, join, processing, training
-
-
-@pytest.fixture
-def pipelines(sm, unique):
-    """See `pipelined.Pipelines`."""
-    return pipelined.Pipelines(sm, unique)
 
 
 def read(s3, uri):

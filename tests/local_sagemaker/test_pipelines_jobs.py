@@ -2,15 +2,15 @@
 
 import json
 
-import pipelined
 import submitted_jobs
 import submitted_transforms
 import tuned
 from pipelined import LONG, fail, get, join
 
 
-def test_the_best_trial_of_a_tuning_step_becomes_a_model_that_transforms(client, bucket, role_arn, unique, sm, s3):
-    pipelines = pipelined.Pipelines(sm, unique)
+def test_the_best_trial_of_a_tuning_step_becomes_a_model_that_transforms(
+    client, bucket, role_arn, unique, sm, s3, pipelines
+):
     tuning = tuned.Tuning(submitted_jobs.Submitter(client, bucket, role_arn, unique))
     transforms = submitted_transforms.Transforms(client, bucket, unique)
     keep = "\nos.makedirs('/opt/ml/model/code', exist_ok=True)\nopen('/opt/ml/model/code/inference.py', 'w').write("
@@ -62,8 +62,7 @@ def test_the_best_trial_of_a_tuning_step_becomes_a_model_that_transforms(client,
     assert "CacheHitResult" in steps["Tune"] and steps["End"]["FailureReason"] == f"{trial} Completed"
 
 
-def test_a_stop_ends_a_tuning_step(client, bucket, role_arn, unique, sm):
-    pipelines = pipelined.Pipelines(sm, unique)
+def test_a_stop_ends_a_tuning_step(client, bucket, role_arn, unique, sm, pipelines):
     tuning = tuned.Tuning(submitted_jobs.Submitter(client, bucket, role_arn, unique))
     definition = tuning.definition(f"import os\nos.system({LONG!r})")
     config = {

@@ -24,12 +24,6 @@ INTERNAL = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 2,
 
 
 @pytest.fixture
-def pipelines(sm, unique):
-    """See `pipelined.Pipelines`."""
-    return pipelined.Pipelines(sm, unique)
-
-
-@pytest.fixture
 def place(bucket, unique):
     """A prefix of S3."""
     return f"s3://{bucket}/{unique('runs')}"

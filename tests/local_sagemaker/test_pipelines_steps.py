@@ -26,12 +26,6 @@ OUTPUTS = [{"OutputName": "doubled", "OutputType": "Integer"}, {"OutputName": "f
 
 
 @pytest.fixture
-def pipelines(sm, unique):
-    """See `pipelined.Pipelines`."""
-    return pipelined.Pipelines(sm, unique)
-
-
-@pytest.fixture
 def function(client, unique):
     """The ARN of a Lambda function."""
     archive = io.BytesIO()
@@ -236,6 +230,11 @@ def test_an_endpoint_is_made_once_and_then_updated(pipelines, sm, s3, bucket, un
         assert steps["Config"]["Metadata"]["EndpointConfig"]["Arn"].endswith(told["EndpointConfigName"])
         configs.add(told["EndpointConfigName"])
     assert len(configs) == 2
+    broken = deployed.create_model(sm, s3, bucket, unique("broken"), {"code/inference.py": "raise ValueError('no')"})
+    config["Arguments"] = {"ProductionVariants": [deployed.variant(broken)]}
+    execution, steps = pipelines.run(config, serve)
+    assert (execution["PipelineExecutionStatus"], steps["Serve"]["StepStatus"]) == ("Failed", "Failed")
+    assert sm.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"] == told["EndpointConfigName"]
     sm.delete_endpoint(EndpointName=endpoint)
 
 

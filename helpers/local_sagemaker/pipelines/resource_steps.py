@@ -82,6 +82,8 @@ def poll(attempt: Attempt) -> Outcome | None:
     if not resource.ends:
         return Outcome("Succeeded", found)
     status = dict(resource.ends).get(found[resource.status])
+    if attempt.step.type == "Endpoint" and found["EndpointConfigName"] != attempt.arguments["EndpointConfigName"]:
+        status = status and "Failed"  # an update that was rolled back
     if status is None:
         return None
     if attempt.step.type == "Tuning" and status == "Succeeded":
