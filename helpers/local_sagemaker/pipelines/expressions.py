@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 GET, JOIN, JSON_GET = "Get", "Std:Join", "Std:JsonGet"
 SCOPES = ("Parameters", "Execution", "Steps", "PipelineExperimentConfig")
@@ -64,13 +64,11 @@ class Found:
         where: the way to it, such as `Steps.Train.Arguments.HyperParameters.depth`.
         function: Get, Std:Join or Std:JsonGet.
         argument: what the function is given.
-        inside: the expressions that its argument holds.
     """
 
     where: str
     function: str
     argument: object
-    inside: list[Found] = field(default_factory=list)
 
 
 def find(value: object, where: str) -> Iterator[Found]:
@@ -85,9 +83,9 @@ def find(value: object, where: str) -> Iterator[Found]:
     elif isinstance(value, dict):
         function = _function(value, where)
         if function:
-            inside = [] if function == GET else list(find(value[function], f"{where}.{function}"))
-            yield Found(where, function, value[function], inside)
-            yield from inside
+            yield Found(where, function, value[function])
+            if function != GET:
+                yield from find(value[function], f"{where}.{function}")
         else:
             for key, item in value.items():
                 yield from find(item, f"{where}.{key}")
