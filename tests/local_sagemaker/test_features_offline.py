@@ -1,16 +1,20 @@
 """The offline store: its Parquet files, their layout and types, and records that outlive a kill."""
 
+import collections
 import itertools
 import re
-import signal
+import threading
+import time
+from random import Random
 
 import featured
 import psutil
 import pyarrow as pa
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers import local_sagemaker
+from helpers.local_sagemaker import Running
 
 
 @pytest.fixture(scope="module")
@@ -98,32 +102,43 @@ def test_a_store_whose_bucket_is_gone_is_blocked_and_goes_on_when_it_is_back(fea
     assert features.s3.list_objects_v2(**bucket)["KeyCount"] == 1
 
 
-def test_what_was_acknowledged_outlives_a_kill(tmp_path, client_of, role_arn):
-    """The server is killed while records are put; each that it acknowledged is in both stores, once."""
-    numbers = itertools.count()
+def test_what_was_acknowledged_outlives_kills_at_random_points(tmp_path, client_of, role_arn):
+    """Killed while records are put and written to S3: each that was acknowledged is in both stores, once."""
+    random, numbers, acknowledged, doubtful = Random(5), itertools.count(), [], []
 
-    def started() -> featured.Features:
+    def started() -> tuple[Running, featured.Features]:
         running = local_sagemaker.start(tmp_path)
-        client = client_of(running)
-        return running, featured.Features(client, "outlives", role_arn, lambda prefix: f"{prefix}-{next(numbers)}")
+        return running, featured.Features(client_of(running), "outlives", role_arn, lambda prefix: f"{prefix}-it")
+
+    def work(features: featured.Features) -> None:
+        """Puts records until the server is gone."""
+        for number in numbers:
+            try:
+                features.put("group-it", str(number), f"2026-01-01T{number % 24:02}:00:00Z", age=number)
+            except BotoCoreError:
+                return doubtful.append(number)
+            acknowledged.append(number)
 
     running, features = started()
     try:
         features.s3.create_bucket(Bucket="outlives")
         name = features.create(**features.offline())
-        acknowledged = []
-        for kill in range(3):
-            for number in range(40 * (kill + 1)):
-                customer = f"{kill}-{number}"
-                features.put(name, customer, f"2026-01-01T{number % 24:02}:00:00Z", age=number)
-                acknowledged.append((customer, number))
+        for _ in range(4):
+            worker = threading.Thread(target=work, args=(features,))
+            worker.start()
+            begun = len(acknowledged)
+            while len(acknowledged) < begun + 30:
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 6))  # a flush is due every five seconds
             process = psutil.Process(running.pid)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
+            worker.join()
             running, features = started()
-        rows = features.rows(name, len(acknowledged))
-        assert sorted((row["customer"], row["age"]) for row in rows) == sorted(acknowledged)
-        for customer, number in acknowledged[::7]:
-            assert features.get(name, customer)["age"] == str(number)
+        found = collections.Counter(row["age"] for row in features.rows(name, len(acknowledged)))
+        assert set(found.values()) == {1}
+        assert set(acknowledged) <= found.keys() <= {*acknowledged, *doubtful}
+        for number in random.sample(acknowledged, 20):
+            assert features.get(name, str(number))["age"] == str(number)
     finally:
         local_sagemaker.stop(tmp_path)
