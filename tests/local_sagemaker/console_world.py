@@ -51,6 +51,7 @@ class World:
     package: str
     artifact: str
     tuning: str
+    features: str
 
     @property
     def pages(self) -> dict[str, str]:
@@ -75,6 +76,8 @@ class World:
             "tuning job": f"/console/jobs/tuning/{self.tuning}",
             "monitoring": "/console/monitoring",
             "events": "/console/events",
+            "features": "/console/features",
+            "feature group": f"/console/features/{self.features}",
             "pipelines": "/console/pipelines",
             "pipeline": f"/console/pipelines/{self.execution.partition('/')[0]}",
             "execution": f"/console/pipelines/{self.execution}",
@@ -144,6 +147,15 @@ def make(
     client("events").put_rule(
         Name=rule, Description=HOSTILE, EventPattern=json.dumps({"source": ["aws.sagemaker", PAYLOADS[0]]})
     )
+    features = unique("features")
+    sm.create_feature_group(
+        FeatureGroupName=features,
+        RecordIdentifierFeatureName="card",
+        EventTimeFeatureName="time",
+        FeatureDefinitions=[{"FeatureName": name, "FeatureType": "String"} for name in ("card", "time", "country")],
+        OnlineStoreConfig={"EnableOnlineStore": True},
+        Description=PAYLOADS[0],
+    )
     pipelines = pipelined.Pipelines(sm, unique)
     script = f"echo {shlex.quote(HOSTILE)} >&2; exit 3"
     steps = [
@@ -175,7 +187,19 @@ def make(
     assert submitter.processed(processed)["ProcessingJobStatus"] == "Completed"
     way = execution.partition(":pipeline/")[2].replace("/execution/", "/")
     return World(
-        server.url, bucket, trained, failed, processed, endpoint, alarm, way, group, package, artifact, searched
+        server.url,
+        bucket,
+        trained,
+        failed,
+        processed,
+        endpoint,
+        alarm,
+        way,
+        group,
+        package,
+        artifact,
+        searched,
+        features,
     )
 
 

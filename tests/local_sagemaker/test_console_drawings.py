@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +111,11 @@ def test_the_head_of_an_object_is_shown_by_what_it_is(key, content, is_whole, ki
 
 def test_a_cut_row_of_a_table_is_left_out():
     assert s3_pages.preview("a.csv", b"a,b\n1,2\n3,", False)["rows"] == [["a", "b"], ["1", "2"]]
+
+
+def test_the_wheel_holds_every_template_and_static_file(project):
+    package = "helpers.local_sagemaker.console"
+    declared = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][package]
+    folder = Path(rendering.__file__).parent
+    packed = {path for pattern in declared for path in folder.glob(pattern)}
+    assert packed == {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}

@@ -116,6 +116,11 @@ def test_a_tuning_job_shows_what_its_training_jobs_came_to(world, sm):
     assert "x=" in rows[best["TrainingJobName"]]
 
 
+def test_a_feature_group_shows_its_features_and_stores(world):
+    rows = [row.get_text(" ", strip=True) for row in opened(world, "feature group").select("tbody tr")]
+    assert rows == ["card String record identifier", "time String event time", "country String"]
+
+
 def test_rules_show_what_they_choose(world):
     assert PAYLOADS[0] in words(opened(world, "events"))
 
@@ -157,6 +162,8 @@ def test_what_is_missing_is_a_404_that_leads_on(world):
         "/console/pipelines/none",
         "/console/pipelines/none/none",
         "/console/registry/none",
+        "/console/features/none",
+        "/console/monitoring/none",
         "/console/registry/package?arn=none",
         "/console/alarms/alarm?name=none",
         f"/console/s3/{world.bucket}/object?key=none",
