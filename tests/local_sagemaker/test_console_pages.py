@@ -11,6 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 from console_world import HOSTILE, KEY, PAYLOADS, World, get
 from justhtml import JustHTML
+from monitored import Monitored, rows
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +241,21 @@ def test_a_bucket_may_be_called_console(world, s3):
     assert s3.get_object(Bucket="console", Key="endpoints")["Body"].read() == b"an object"
     assert [each["Key"] for each in s3.list_objects_v2(Bucket="console")["Contents"]] == ["endpoints"]
     assert "endpoints" in words(opened(world, "/console/s3/console"))
+
+
+def test_a_monitoring_schedule_shows_what_its_executions_found(world, client, role_arn):
+    monitored = Monitored(client, role_arn)
+    monitored.deploy()
+    baseline = monitored.suggest_baseline()
+    definition = monitored.define("DataQuality", f"{monitored.name}-quality", baseline={"BaseliningJobName": baseline})
+    monitored.capture(rows(1, older=40))
+    schedule = monitored.schedule(f"{monitored.name}-schedule", definition)
+    (execution,) = monitored.ended(schedule)
+    assert execution["MonitoringExecutionStatus"] == "CompletedWithViolations", execution
+    found = [each["feature_name"] for each in monitored.report(execution)["violations"]]
+    page = opened(world, f"/console/monitoring/{schedule}")
+    assert [item.b.text for item in page.select("tbody li")] == found
+    assert "/console/jobs/processing/" in page.select_one("tbody a")["href"]
+    assert schedule in words(opened(world, "/console/monitoring"))
+    client("sagemaker").delete_monitoring_schedule(MonitoringScheduleName=schedule)
+    client("sagemaker").delete_endpoint(EndpointName=monitored.name)

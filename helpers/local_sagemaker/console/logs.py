@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from helpers.local_sagemaker.console.visits import Visit
 
 LINES = 200
+MOST_STREAMS = 16
 _LONGEST_LINE = 2000
 
 
@@ -28,9 +29,10 @@ def tail(visit: Visit, group: str, address: str, prefix: str | None = None) -> d
         group, streams (names), stream, events (time in epoch seconds, message), address, most (of events).
     """
     logs = visit.server.client("logs")
-    named = {"logStreamNamePrefix": prefix} if prefix else {}
+    # CloudWatch orders by name what it chooses by prefix: the hosts of a job; else the latest comes first.
+    named = {"logStreamNamePrefix": prefix} if prefix else {"orderBy": "LastEventTime", "descending": True}
     try:
-        found = logs.describe_log_streams(logGroupName=group, **named)["logStreams"]
+        found = logs.describe_log_streams(logGroupName=group, limit=MOST_STREAMS, **named)["logStreams"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
