@@ -197,16 +197,20 @@ def _from_events(settings: Settings, names: dict[str, str | None]) -> dict[str, 
     columns: dict[str, list] = {"truth": []}
     for event in events:
         [truth, *_] = captured.values({"encoding": "CSV"} | event.ground_truth) if event.ground_truth else [[None]]
-        columns["truth"].append(_pick(truth, names["truth"] or "0"))
+        columns["truth"].append(pick(truth, names["truth"] or "0"))
         answers = captured.values(event.sides[captured.OUTPUT])
         for role in ("predicted", "probability"):
             if names[role] is not None:
-                columns.setdefault(role, []).append(_pick(answers[0], names[role]))
+                columns.setdefault(role, []).append(pick(answers[0], names[role]))
     return columns
 
 
-def _pick(record: dict | list, way: str) -> object:
-    """A value of a record by its index, its name or its JSON path."""
+def pick(record: dict | list, way: str) -> object:
+    """A value of a record by its index, its name or its JSON path.
+
+    Raises:
+        DataError: there is none.
+    """
     import jmespath
 
     if isinstance(record, list) and way.isdigit():
