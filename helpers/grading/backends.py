@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.grading import bubblewrap, sandbox
+from helpers.grading.files import scratch_folder
 from helpers.grading.sandbox import Limits, SandboxError
 
 NAMESPACES, BUBBLEWRAP, NONE = "own namespaces", "bubblewrap", "none"
@@ -46,12 +46,13 @@ def probe(backend: str) -> None:
     """
     if backend == BUBBLEWRAP and shutil.which("bwrap") is None:
         raise SandboxError("it is not installed")
-    with tempfile.NamedTemporaryFile() as of_host:
+    with scratch_folder("course-sandbox-") as folder:
+        (of_host := folder / "of-host").touch()
         ours, theirs = os.pipe()
         child = os.fork()
         if not child:
             os.close(ours)
-            _enter(backend, theirs, of_host.name)
+            _enter(backend, theirs, str(of_host))
         os.close(theirs)
         with os.fdopen(ours, "rb") as pipe:
             said = pipe.read(2000).decode(errors="replace").strip()

@@ -49,7 +49,7 @@ def preload(modules: Iterable[str]) -> Any:
     for name in modules:
         with contextlib.suppress(Exception):  # the submission's own import will tell
             _bring(name)
-    warm.remember_checked_schemas()
+    warm.remember()
     shell = interpreter.make_shell()
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if others:

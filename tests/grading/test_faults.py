@@ -166,12 +166,35 @@ def test_ctrl_c_stops_with_a_message_and_the_next_run_goes_on(submitted, undistu
     same_as(undisturbed[0], root)
 
 
-def test_a_full_disk_stops_the_grader_and_with_room_it_goes_on(submitted, undisturbed, tmp_path):
+@pytest.mark.timeout(900)
+def test_the_command_itself_is_killed_again_and_again_and_resumes_to_the_same_rows(submitted, undisturbed, tmp_path):
+    root = course_with(submitted, tmp_path / "course")
+    chance = random.Random(8)
+    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    resumed = [*GRADE, "--resume"]
+    for lines in (0, 1, 2, 3, 4):  # said before it is killed: a verdict a line, after that of the sandbox
+        with subprocess.Popen(resumed, cwd=root, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            said = [process.stdout.readline() for _ in range(lines)]
+            time.sleep(chance.uniform(0, 0.5 if lines else 4))
+            process.kill()
+        assert process.returncode in (0, -signal.SIGKILL) and len(said) == lines
+        all_gone(process.pid)
+    subprocess.run(resumed, cwd=root, check=True, capture_output=True, timeout=PATIENCE * 5, env=environment)
+    same_as(undisturbed[0], root)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("room", [0, 150], ids=["from the start", "in the middle of writing"])
+@pytest.mark.timeout(900)
+def test_a_full_disk_stops_the_grader_and_with_room_it_goes_on(room, submitted, undisturbed, tmp_path):
     script = """
         mount -t tmpfs -o size=64m tmpfs "$1" && cp -r "$2"/. "$1" && cd "$1" || exit 90
         "$3" -m helpers.course grade tiny --workers 2 --student student-00 --student student-01 || exit 91
-        cat /dev/zero > filler 2> /dev/null
+        free=$(df --output=avail -k . | tail -1)
+        head -c $(((free - $5) * 1024)) /dev/zero > filler
         "$3" -m helpers.course grade tiny --workers 2; echo "first $?"
+        cp gradebook.db "$4/full.db"
         rm filler
         "$3" -m helpers.course grade tiny --workers 2; echo "second $?"
         cp -r . "$4"
@@ -179,13 +202,19 @@ def test_a_full_disk_stops_the_grader_and_with_room_it_goes_on(submitted, undist
     full, saved = tmp_path / "full", tmp_path / "saved"
     full.mkdir(), saved.mkdir()
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-    command = [*unshare, "sh", "-c", script, "sh", full, submitted, sys.executable, saved]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    command = [*unshare, "sh", "-c", script, "sh", full, submitted, sys.executable, saved, str(room)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert answer.returncode == 0 and "Traceback" not in answer.stderr, answer.stdout + answer.stderr
-    _, _, second = answer.stdout.partition("first 1\n")
+    first, _, second = answer.stdout.partition("first 1\n")
     assert "second 0" in second
     assert re.search(r"(No space left on device|disk is full).*submissions have no verdict yet", answer.stderr, re.S)
-    assert second.count(", taken over") >= 2
+    with sqlite3.connect(saved / "full.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        [(kept,)] = connection.execute("SELECT count(*) FROM course_verdict").fetchall()
+    (saved / "full.db").unlink()
+    # What was written before the disk was full is neither lost nor done again.
+    assert (2 < kept < len(STUDENTS)) if room else kept == 2
+    assert first.count("/8] ") == kept and second.count(", taken over") == kept
     same_as(undisturbed[0], saved)
 
 
