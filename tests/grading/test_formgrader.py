@@ -1,6 +1,7 @@
 """nbgrader's own tools on what `course grade` wrote: formgrader in a browser, late penalties, export, grading again."""
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from tiny import make_course, put
 
 from helpers.course import export
 from helpers.course.grade import grade_all
+from helpers.course.labs import nbgrader_config
 from helpers.grading import kept
+from helpers.grading.gradebook import GradebookWriter
 from helpers.grading.intake import find_submissions
 
 COMMENT = "Well argued, but **which** a?\nSee <img src=x onerror=alert(1)> $x$."
@@ -176,6 +180,18 @@ def test_an_automatic_score_that_a_person_overrides_counts_until_it_is_taken_bac
         formgrader.ask("PUT", f"grade/{grade['id']}", manual_score=score)
         totals.append(kept.verdicts(graded, "tiny")["partly"].total)
     assert totals == [3.5, 2.0]
+
+
+def test_a_flagged_submission_waits_until_a_person_has_scored_its_tasks(formgrader: Formgrader, graded: Path):
+    with closing(GradebookWriter(graded, "tiny", nbgrader_config(graded, graded))) as writer:
+        flagged = dataclasses.replace(writer.verdict("right"), flags=("test_area: 1 of 9 tests that must fail passed",))
+        writer.write(flagged, "a key", {"why"})
+    waits = [formgrader.ask("GET", "submission/tiny/right")["needs_manual_grade"]]
+    for grade in formgrader.ask("GET", f"grades?submission_id={formgrader.submission('right')}"):
+        formgrader.ask("PUT", f"grade/{grade['id']}", manual_score=grade["auto_score"])
+        waits.append(formgrader.ask("GET", "submission/tiny/right")["needs_manual_grade"])
+    assert waits == [True, True, True, False]
+    assert kept.verdicts(graded, "tiny")["right"].total == 5
 
 
 def nbgrader(root: Path, *arguments: str) -> str:
