@@ -763,7 +763,7 @@ for bad in ({"probability": [1.2, 0]}, {"capacity": -1}, {"probability": [-0.1, 
         plan_campaign(**{**good, "offer_cost": 1, "success": 0.5, **bad})
     except ValueError:
         continue
-    raise AssertionError(f"{bad} must raise ValueError")
+    raise AssertionError(f"{bad}: a ValueError is due")
 ### END HIDDEN TESTS
 
 # %%
@@ -883,7 +883,7 @@ for bad in (([-1, 2], [True, False]), ([1, 2], [True])):
         kaplan_meier(*bad)
     except ValueError:
         continue
-    raise AssertionError(f"{bad} must raise ValueError")
+    raise AssertionError(f"{bad}: a ValueError is due")
 ### END HIDDEN TESTS
 
 # %%
@@ -1210,7 +1210,7 @@ for why, bad in {
         collect_scores(*bad)
     except ValueError:
         continue
-    raise AssertionError(f"{why} must raise ValueError")
+    raise AssertionError(f"{why}: a ValueError is due")
 ### END HIDDEN TESTS
 
 # %%

@@ -36,10 +36,11 @@ class Campaigns:
         """The days on which a campaign begins."""
         return range(self.first_day, n_days, self.every_days)
 
-    def effect(self, customers: Customers, engagement: np.ndarray, price_ratio: np.ndarray) -> np.ndarray:
-        """Utility that each arm adds at the next renewal, shape (n, arms)."""
-        logins = customers.rate[:, EVENTS.index.get_loc("login")] * np.exp(engagement)
-        email = np.where(logins < DORMANT_LOGINS, -self.reminder_cost, self.email_value)
-        discount = self.discount * customers.price_sensitivity * price_ratio
-        # The discount comes by e-mail too.
-        return np.column_stack([np.zeros(len(email)), email, email + discount])
+
+def effect(campaigns: Campaigns, customers: Customers, engagement: np.ndarray, price_ratio: np.ndarray) -> np.ndarray:
+    """Utility that each arm adds at the next renewal, shape (n, arms)."""
+    logins = customers.rate[:, EVENTS.index.get_loc("login")] * np.exp(engagement)
+    email = np.where(logins < DORMANT_LOGINS, -campaigns.reminder_cost, campaigns.email_value)
+    discount = campaigns.discount * customers.price_sensitivity * price_ratio
+    # The discount comes by e-mail too.
+    return np.column_stack([np.zeros(len(email)), email, email + discount])

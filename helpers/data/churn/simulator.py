@@ -19,7 +19,7 @@ from helpers.data.churn.behaviour import (
     draw_customers,
     utility,
 )
-from helpers.data.churn.campaigns import ARMS, Campaigns
+from helpers.data.churn.campaigns import ARMS, Campaigns, effect
 
 DECISION_DAYS = 10  # before the end of a cycle, a customer who will leave has made up his mind
 FADING = 0.4  # of the usual use, what is left from then on
@@ -219,7 +219,7 @@ class _Service:
         plain = utility(traits, self.engagement[who], ratio)
         if self.campaigns is None:
             return np.repeat(plain[:, None], len(ARMS), axis=1)
-        return plain[:, None] + self.campaigns.effect(traits, self.engagement[who], ratio)
+        return plain[:, None] + effect(self.campaigns, traits, self.engagement[who], ratio)
 
     def _price_ratio(self, who: np.ndarray, day: np.ndarray) -> np.ndarray:
         ratio = np.ones(len(who))
