@@ -75,3 +75,13 @@ def test_the_churn_models_auc_stays_in_the_batch_tasks_band(seed):
     model.fit(train[features].fillna(999.0), train["churned"])
     score = model.predict_proba(test[features].fillna(999.0))[:, 1]
     assert 0.6 < roc_auc_score(test["churned"], score) < 0.92
+
+
+@pytest.mark.parametrize("seed", [1, 2, 8, 9])
+def test_honest_churn_scores_stay_in_their_band(seed):
+    task = next(task for task in tasks.tasks() if (task.lab, task.name) == ("02-churn-audit", "honest_scores"))
+    snapshots = tasks.run_setup(task)["snapshots"]
+    rows = snapshots(churn.simulate(1500, 390, seed=seed), range(120, 331, 30))
+    label = rows.loc[rows["day"] == 330, "churned"]
+    score = solution("02-churn-audit", "honest_scores")(rows, 330).reindex(label.index)
+    assert 0.6 < roc_auc_score(label, score) < 0.92
