@@ -147,3 +147,15 @@ def assert_shape(shape: Shape, value: object, path: str) -> None:
         assert type(value) in (int, float), f"{path} is {value!r}, not a number"
     elif shape.type_name == "boolean":
         assert type(value) is bool, f"{path} is {value!r}, not a boolean"
+
+
+@pytest.fixture
+def put(s3):
+    """Stores a text at an S3 URI, which it returns."""
+
+    def store(uri, text):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        s3.put_object(Bucket=bucket, Key=key, Body=text)
+        return uri
+
+    return store

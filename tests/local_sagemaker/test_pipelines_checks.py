@@ -18,18 +18,6 @@ def place(bucket, unique):
     return f"s3://{bucket}/{unique('checks')}"
 
 
-@pytest.fixture
-def put(s3):
-    """Stores a text."""
-
-    def store(uri, text):
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        s3.put_object(Bucket=bucket, Key=key, Body=text)
-        return uri
-
-    return store
-
-
 def check(name, rows, output, **members):
     """A QualityCheck step, as the SDK writes it."""
     source = {"LocalPath": "/opt/ml/processing/input/baseline_dataset_input", "S3DataType": "S3Prefix"}

@@ -24,7 +24,6 @@ def refusal(*steps, **members):
 @pytest.mark.parametrize(
     "kind",
     [
-        "ClarifyCheck",
         "EMR",
         "EMRServerless",
         "AutoML",

@@ -26,13 +26,20 @@ _DEFAULT_THRESHOLD = 0.5
 def main(ml: Path) -> str:
     """Does what analysis_config.json asks for; returns the exit message."""
     config = clarify_data.configuration(ml)
-    if "analysis_type" in os.environ:  # of a monitoring schedule
+    environment = os.environ
+    if "analysis_type" in environment:  # of a monitoring schedule
         settings = job.settings(ml)
         data = clarify_monitors.read(settings, config)
         report = analyse(data, settings.output)
-        return job.exit_message(clarify_monitors.check(settings, config, report))
+        clarify_monitors.publish(settings, report)
+        return job.exit_message(clarify_monitors.check(settings.output, settings.constraints or {}, report))
     output = ml / _OUTPUT
-    analyse(clarify_data.read(ml / _DATA, config), output)
+    if "model_name" in environment:  # of a ClarifyCheck step, as is the baseline
+        config["predictor"] = config.get("predictor", {}) | {"model_name": environment["model_name"]}
+    report = analyse(clarify_data.read(ml / _DATA, config), output)
+    baseline = job.baseline(environment.get("baseline_constraints"))
+    if baseline is not None:
+        return job.exit_message(clarify_monitors.check(output, baseline, report))
     return "Completed: Job completed successfully."
 
 

@@ -7,6 +7,7 @@ SageMaker developer guide.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import captured, clarify_data, datasets, job, model_quality
@@ -60,14 +61,17 @@ def _prediction(event: captured.Event, environment: dict) -> object:
     return model_quality.pick(captured.values(event.sides[captured.OUTPUT])[0], way)
 
 
-def check(settings: Settings, config: dict, report: dict) -> list[dict]:
-    """Compares analysis.json with the baseline's; writes the violations and the metrics."""
-    baseline = settings.constraints or {}
+def check(output: Path, baseline: dict, report: dict) -> list[dict]:
+    """Compares analysis.json with the baseline's; writes and returns the violations."""
     found = _bias_violations(baseline, report) + _attribution_violations(baseline, report)
-    job.write(settings.output, "constraint_violations.json", {"version": "1.0", "violations": found})
+    job.write(output, "constraint_violations.json", {"version": "1.0", "violations": found})
+    return found
+
+
+def publish(settings: Settings, report: dict) -> None:
+    """Leaves the metrics of analysis.json for CloudWatch, where they are asked for."""
     if settings.publishes_metrics:
         job.write_metrics(settings, _metrics(report))
-    return found
 
 
 def _bias_values(report: dict) -> dict[tuple[str, str, str, str], float]:

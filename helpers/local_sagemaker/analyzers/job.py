@@ -68,8 +68,8 @@ def settings(ml: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         source=source,
         output=output,
         data_format=_lower(data_format),
-        statistics=_baseline(environment.get("baseline_statistics")),
-        constraints=_baseline(environment.get("baseline_constraints")),
+        statistics=baseline(environment.get("baseline_statistics")),
+        constraints=baseline(environment.get("baseline_constraints")),
         environment=environment,
     )
 
@@ -129,7 +129,12 @@ def _lower(value: object) -> object:
     return value
 
 
-def _baseline(path: str | None) -> dict | None:
+def baseline(path: str | None) -> dict | None:
+    """A file of a baseline, None where none is named.
+
+    Raises:
+        DataError: the file is missing, or is no JSON.
+    """
     if not path:
         return None
     try:

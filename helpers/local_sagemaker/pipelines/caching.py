@@ -13,7 +13,7 @@ from helpers.local_sagemaker.pipelines.resources import RESOURCES
 _DAY = 86_400
 _BESIDE_ARGUMENTS = (
     *("FunctionArn", "SqsQueueUrl", "OutputParameters", "CheckType", "SkipCheck", "RegisterNewBaseline"),
-    *("ModelPackageGroupName", "SuppliedBaselineStatistics", "SuppliedBaselineConstraints"),
+    *("ModelPackageGroupName", "ModelName", "SuppliedBaselineStatistics", "SuppliedBaselineConstraints"),
 )
 # ISO 8601 and the looser ways in which AWS writes it, such as p30d, T12H and 30dT5h.
 _DURATION = re.compile(

@@ -1,4 +1,4 @@
-"""QualityCheck steps: a Model Monitor job calculates a baseline, and holds the data to an earlier one.
+"""QualityCheck and ClarifyCheck steps: a job calculates a baseline, and holds what it found to an earlier one.
 
 Source: "Baseline calculation, drift detection and lifecycle" of Pipelines in the Amazon SageMaker developer guide.
 """
@@ -13,10 +13,20 @@ from helpers.local_sagemaker.pipelines import resource_steps
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome, s3_json
 
 _FOLDER = "/opt/ml/processing/baseline"
-# By CheckType: where a model package keeps the baseline of a check.
-_PACKAGED = {"DATA_QUALITY": "ModelDataQuality", "MODEL_QUALITY": "ModelQuality"}
+# By type of step: the files of a baseline that its job writes.
+_FILES = {
+    "QualityCheck": {"Statistics": "statistics.json", "Constraints": "constraints.json"},
+    "ClarifyCheck": {"Constraints": "analysis.json"},
+}
+# By CheckType: where a model package keeps the baseline of a check, with what before the names of its parts.
+_PACKAGED = {
+    "DATA_QUALITY": ("ModelDataQuality", ""),
+    "MODEL_QUALITY": ("ModelQuality", ""),
+    "DATA_BIAS": ("Bias", "PreTraining"),
+    "MODEL_BIAS": ("Bias", "PostTraining"),
+    "MODEL_EXPLAINABILITY": ("Explainability", ""),
+}
 _NO_BASELINE = "ClientError: There is no baseline to check against: supply one, or skip the check"
-_PARTS = ("Statistics", "Constraints")
 
 
 def begin(attempt: Attempt) -> Outcome | None:
@@ -25,10 +35,10 @@ def begin(attempt: Attempt) -> Outcome | None:
     if not attempt.body.get("SkipCheck"):
         baseline = _earlier_baseline(attempt)
         if "Constraints" not in baseline:
-            return Outcome(
-                "Failed", reason="ClientError: There is no baseline to check against: supply one, or skip it"
-            )
+            return Outcome("Failed", reason=_NO_BASELINE)
         arguments = _held_to(arguments, baseline)
+    if model_name := attempt.body.get("ModelName"):
+        arguments = arguments | {"Environment": arguments.get("Environment", {}) | {"model_name": model_name}}
     return resource_steps.make(attempt, arguments)
 
 
@@ -39,7 +49,8 @@ def poll(attempt: Attempt) -> Outcome | None:
         return outcome
     body, told = attempt.body, _told(attempt)
     properties = {name: uri for name, uri in told.items() if "Baseline" in name and name != "RegisterNewBaseline"}
-    metadata = {"QualityCheck": attempt.record["Metadata"]["QualityCheck"] | told}
+    kind = attempt.step.type
+    metadata = {kind: attempt.record["Metadata"][kind] | told}
     outcome = replace(outcome, properties=properties, metadata=metadata)
     if body.get("SkipCheck"):
         return outcome
@@ -55,7 +66,7 @@ def _told(attempt: Attempt) -> dict:
     body = attempt.body
     (output,) = attempt.arguments["ProcessingOutputConfig"]["Outputs"]
     folder = output["S3Output"]["S3Uri"].rstrip("/")
-    calculated = {part: f"{folder}/{part.lower()}.json" for part in _PARTS}
+    calculated = {part: f"{folder}/{file}" for part, file in _FILES[attempt.step.type].items()}
     is_new, is_skipped = bool(body.get("RegisterNewBaseline")), bool(body.get("SkipCheck"))
     used = calculated if is_new else _earlier_baseline(attempt)
     told = {
@@ -73,9 +84,13 @@ def _told(attempt: Attempt) -> dict:
 def _earlier_baseline(attempt: Attempt) -> dict[str, str]:
     """Statistics and Constraints, by URI: those supplied, else those of the latest approved model package."""
     body = attempt.body
-    supplied = {part: body.get(f"SuppliedBaseline{part}") for part in _PARTS}
     packaged = _packaged(attempt, body["ModelPackageGroupName"]) if body.get("ModelPackageGroupName") else {}
-    return {part: uri for part in _PARTS if (uri := supplied[part] or packaged.get(part, {}).get("S3Uri"))}
+    _, before = _PACKAGED[body["CheckType"]]
+    found = {
+        part: body.get(f"SuppliedBaseline{part}") or packaged.get(f"{before}{part}", {}).get("S3Uri")
+        for part in _FILES[attempt.step.type]
+    }
+    return {part: uri for part, uri in found.items() if uri}
 
 
 def _packaged(attempt: Attempt, group: str) -> dict:
@@ -89,7 +104,8 @@ def _packaged(attempt: Attempt, group: str) -> dict:
     if not approved:
         return {}
     package = sm.describe_model_package(ModelPackageName=approved[0]["ModelPackageArn"])
-    return package.get("DriftCheckBaselines", {}).get(_PACKAGED[attempt.body["CheckType"]], {})
+    kept, _ = _PACKAGED[attempt.body["CheckType"]]
+    return package.get("DriftCheckBaselines", {}).get(kept, {})
 
 
 def _held_to(arguments: dict, baseline: dict[str, str]) -> dict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from helpers.local_sagemaker.pipelines import callback_steps, check_steps, control_steps, lambda_steps, resource_steps
 from helpers.local_sagemaker.pipelines.attempts import Attempt, Outcome
 from helpers.local_sagemaker.pipelines.resources import RESOURCES
+from helpers.local_sagemaker.pipelines.step_checks import CHECKED
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def _handler(module: object) -> Handler:
 
 HANDLERS = {
     **dict.fromkeys(RESOURCES, _handler(resource_steps)),
-    "QualityCheck": replace(_handler(resource_steps), begin=check_steps.begin, poll=check_steps.poll),
+    **dict.fromkeys(CHECKED, replace(_handler(resource_steps), begin=check_steps.begin, poll=check_steps.poll)),
     "Condition": Handler(control_steps.decide),
     "Fail": Handler(control_steps.fail),
     "Lambda": Handler(lambda_steps.begin, poll=lambda_steps.poll),

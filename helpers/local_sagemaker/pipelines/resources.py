@@ -61,6 +61,9 @@ RESOURCES = {
     "QualityCheck": Resource(
         "ProcessingJob", "QualityCheck", _PROCESSED, stops=True, retried=False, arn_told="CheckJobArn"
     ),
+    "ClarifyCheck": Resource(
+        "ProcessingJob", "ClarifyCheck", _PROCESSED, stops=True, retried=False, arn_told="CheckJobArn"
+    ),
     "Training": Resource(
         "TrainingJob",
         "TrainingJob",

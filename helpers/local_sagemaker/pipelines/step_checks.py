@@ -15,18 +15,26 @@ _CHECK = {"CheckType", "SkipCheck", "FailOnViolation", "RegisterNewBaseline", "M
 # By type: what a step has beside its arguments, and whether its results may be cached.
 _OTHERS: dict[str, tuple[set[str], bool]] = {
     "QualityCheck": (_CHECK | {"SuppliedBaselineStatistics", "SuppliedBaselineConstraints"}, True),
+    "ClarifyCheck": (_CHECK | {"SuppliedBaselineConstraints", "ModelName"}, True),
     "Condition": (set(), False),
     "Fail": (set(), False),
     "Lambda": ({"FunctionArn", "OutputParameters"}, True),
     "Callback": ({"SqsQueueUrl", "OutputParameters"}, True),
 }
 TYPES = tuple(dict.fromkeys((*RESOURCES, *_OTHERS)))
-# By type: what its steps may check. What they tell: the baseline that a check has used, and the one that it calculated.
-CHECKED = {"QualityCheck": ("DATA_QUALITY", "MODEL_QUALITY")}
-CHECK_PROPERTIES = (
-    *("CalculatedBaselineStatistics", "CalculatedBaselineConstraints"),
-    *("BaselineUsedForDriftCheckStatistics", "BaselineUsedForDriftCheckConstraints"),
-)
+# By type: what its steps may check.
+CHECKED = {
+    "QualityCheck": ("DATA_QUALITY", "MODEL_QUALITY"),
+    "ClarifyCheck": ("DATA_BIAS", "MODEL_BIAS", "MODEL_EXPLAINABILITY"),
+}
+# By type: what its steps tell, the baseline that a check has calculated and the one that it used.
+_CHECK_PROPERTIES = {
+    "QualityCheck": (
+        *("CalculatedBaselineStatistics", "CalculatedBaselineConstraints"),
+        *("BaselineUsedForDriftCheckStatistics", "BaselineUsedForDriftCheckConstraints"),
+    ),
+    "ClarifyCheck": ("CalculatedBaselineConstraints", "BaselineUsedForDriftCheckConstraints"),
+}
 # By type of a parameter or an output: the types of members that take it.
 FITTING = {
     "String": ("string", "timestamp"),
@@ -169,7 +177,7 @@ def type_of_property(kind: str, body: dict, path: tuple[str | int, ...], where: 
     Raises:
         ExpressionError: no step of this kind has it.
     """
-    if kind in CHECKED and len(path) == 1 and path[0] in CHECK_PROPERTIES:
+    if kind in CHECKED and len(path) == 1 and path[0] in _CHECK_PROPERTIES[kind]:
         return "String"
     if kind in RESOURCES and kind not in CHECKED:
         return None if path[0] == "PropertyFiles" else _type_of_described(kind, path, where)
