@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from monitored import NOW, Monitored
+from monitored import NOW, Monitored, rows
 
 CLARIFY = "205585389593.dkr.ecr.us-east-1.amazonaws.com/sagemaker-clarify-processing:1.0"
 CONFIG = {
@@ -21,8 +21,8 @@ BASELINE = {"version": "1.0", "post_training_bias_metrics": {"label": "granted",
 
 def answered(women: int) -> pd.DataFrame:
     """What an endpoint grants: half of 40 men, and so many of 40 women; the answer first."""
-    rows = [(int(number < (women if sex else 20)), sex, 30 + number) for sex in (0, 1) for number in range(40)]
-    return pd.DataFrame(rows, columns=["score", "sex", "income"])
+    people = [(int(number < (women if sex else 20)), sex, 30 + number) for sex in (0, 1) for number in range(40)]
+    return pd.DataFrame(people, columns=["score", "sex", "income"])
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +68,37 @@ def test_bias_that_grew_is_a_violation_of_a_schedule(monitored, unique, women, h
     job = execution["ProcessingJobArn"].rpartition("/")[2]
     merge = job.replace(job.partition("-monitoring")[0] + "-monitoring", "groundtruth-merge")
     assert monitored.job(merge)["ExitMessage"] == "Completed: Merged 80 of 80 captured events with ground truth."
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [({"age": 5.0, "plan": 1.0}, "Completed"), ({"age": 1.0, "plan": 5.0}, "CompletedWithViolations")],
+)
+def test_attributions_in_another_order_than_the_baseline_s_are_a_violation_of_a_schedule(
+    monitored, unique, before, status
+):
+    monitored.capture(rows(1, size=20))
+    shap = {"baseline": [[40, "basic"]], "num_samples": 20, "agg_method": "mean_abs", "seed": 1}
+    config = {
+        "headers": ["age", "plan"],
+        "methods": {"shap": shap},
+        "predictor": {"endpoint_name": monitored.name, "accept_type": "text/csv"},
+    }
+    baseline = {"version": "1.0", "explanations": {"kernel_shap": {"label0": {"global_shap_values": before}}}}
+    place = unique("explained")
+    uris = {
+        name: monitored.put(f"{place}/{name}.json", json.dumps(each))
+        for name, each in (("analysis_config", config), ("analysis", baseline))
+    }
+    definition = monitored.define(
+        "ModelExplainability",
+        unique("explained"),
+        baseline={"ConstraintsResource": {"S3Uri": uris["analysis"]}},
+        application={"ImageUri": CLARIFY, "ConfigUri": uris["analysis_config"]},
+    )
+    [execution] = monitored.ended(monitored.schedule(unique("explained"), definition, "ModelExplainability"))
+    assert execution["MonitoringExecutionStatus"] == status, execution
+    values = monitored.report(execution, "analysis.json")["explanations"]["kernel_shap"]["label0"]["global_shap_values"]
+    assert values["age"] > 1 > values["plan"]  # the endpoint answers with half of the age
+    checks = [each["constraint_check_type"] for each in monitored.report(execution)["violations"]]
+    assert checks == (["feature_attribution_drift_check"] if status == "CompletedWithViolations" else [])
