@@ -40,6 +40,9 @@ class AlarmWatch:
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alarm-watch")
+
+    def begin(self) -> None:
+        """Begins to evaluate, once everything is there that the actions of alarms use."""
         self._thread.start()
 
     def changed(self) -> None:
@@ -142,7 +145,7 @@ def _until_settled(now: float) -> float:
 
 
 def start(server: Server) -> None:
-    """Begins to evaluate."""
+    """Makes the watch, which others ask what it looks at; it begins when all of them are there."""
     server.alarm_watch = AlarmWatch(server)
 
 

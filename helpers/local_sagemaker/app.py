@@ -266,6 +266,7 @@ async def serve(home: Path, port: int, ready: Callable[[int], None]) -> None:
         loop.add_signal_handler(number, stopped.set)
     for module in _WITH_LIFE_CYCLE:
         module.start(server)
+    server.alarm_watch.begin()
     ready(runner.addresses[0][1])
     await stopped.wait()
     # The front still answers: what ends now ships its last logs and metrics through it.

@@ -288,7 +288,8 @@ def test_a_kill_loses_no_state_and_evaluation_goes_on(
     running = local_sagemaker.start(tmp_path)
     try:
         cloudwatch = client_of(running)("cloudwatch")
-        cloudwatch.put_metric_alarm(**alarm("kept", Period=3600))
+        scale_out = "arn:aws:autoscaling:us-east-1:111122223333:scalingPolicy:0:resource/sagemaker/none:policyName/none"
+        cloudwatch.put_metric_alarm(**alarm("kept", Period=3600) | {"AlarmActions": [scale_out]})
         put(cloudwatch, "kept", 9)
         before = await_state(cloudwatch, "kept", "ALARM")
         os.kill(running.pid, signal.SIGKILL)
@@ -303,5 +304,6 @@ def test_a_kill_loses_no_state_and_evaluation_goes_on(
         )
         await_state(cloudwatch, "also", "ALARM")
         assert state(cloudwatch, "kept")["StateValue"] == "ALARM"
+        assert "has no attribute" not in (tmp_path / "server.log").read_text()
     finally:
         local_sagemaker.stop(tmp_path)
