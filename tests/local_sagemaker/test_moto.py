@@ -209,7 +209,7 @@ def test_every_action_is_allowed_to_a_role_that_exists(server):
         pytest.param("logs", "list_anomalies", {}, id="JSON"),
         pytest.param("lambda", "list_code_signing_configs", {}, id="REST-JSON"),
         pytest.param("snowball", "list_jobs", {}, id="a whole service"),
-        pytest.param("sagemaker-metrics", "batch_get_metrics", {"MetricQueries": []}, id="a part of SageMaker"),
+        pytest.param("sagemaker-a2i-runtime", "list_human_loops", {"FlowDefinitionArn": "a"}, id="a part of SageMaker"),
     ],
 )
 def test_what_nobody_implements_is_an_aws_error_that_clients_do_not_retry(server, service, operation, arguments):
