@@ -309,6 +309,7 @@ def test_rules_of_debugger_are_told_to_be_not_evaluated(submit):
 
 
 def test_infra_check_and_experiment_are_described(submit):
+    submit.sm.create_experiment(ExperimentName="churn")
     experiment = {"ExperimentName": "churn", "TrialComponentDisplayName": "Training"}
     infra = {"EnableInfraCheck": True}
     name = submit.train(HyperParameters=submit.source(train_py=""), ExperimentConfig=experiment, InfraCheckConfig=infra)

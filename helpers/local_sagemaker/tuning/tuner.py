@@ -7,6 +7,7 @@ jobs that ended count, and one that the server's end cut short is started anew w
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -300,7 +301,7 @@ class Tuner:
                 HyperParameterTuningJobStatus=status,
                 HyperParameterTuningEndTime=now,
                 FailureReason=reason and shortened(reason),
-                ConsumedResources={"RuntimeInSeconds": round(now - self._created)},
+                ConsumedResources={"RuntimeInSeconds": math.ceil(now - self._created)},
             )
 
 

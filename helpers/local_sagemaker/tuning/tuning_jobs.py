@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ def _check_hyperband(config: dict, search: Search, given: list[Definition]) -> N
 def describe_hyper_parameter_tuning_job(server: Server, request: dict) -> dict:
     """The whole record, with the time that it has run."""
     record = server.store.require(KIND, request[_NAME])
-    return {"ConsumedResources": {"RuntimeInSeconds": round(time.time() - record["CreationTime"])}} | record
+    return {"ConsumedResources": {"RuntimeInSeconds": math.ceil(time.time() - record["CreationTime"])}} | record
 
 
 @operation("ListHyperParameterTuningJobs")
