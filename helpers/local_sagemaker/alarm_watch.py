@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from helpers.local_sagemaker import (
     alarms,
     composite_alarms,
 )
+from helpers.local_sagemaker.background import Background
 from helpers.local_sagemaker.metric_summaries import Key
 
 if TYPE_CHECKING:
@@ -37,17 +37,15 @@ class AlarmWatch:
         self._server = server
         self._evaluated: dict[str, int] = {}
         self._watched: set[Key] = set()
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="alarm-watch")
+        self._background = Background("alarm-watch", self._evaluate_all, retry_seconds=SETTLING_SECONDS)
 
     def begin(self) -> None:
         """Begins to evaluate, once everything is there that the actions of alarms use."""
-        self._thread.start()
+        self._background.start()
 
     def changed(self) -> None:
         """An alarm was put, deleted or set: what the watch has to do may be another thing now."""
-        self._woken.set()
+        self._background.wake()
 
     def watches(self, namespace: str, name: str | None = None) -> bool:
         """Whether an alarm looks at a metric of this name, or at any of the namespace."""
@@ -55,24 +53,15 @@ class AlarmWatch:
 
     def stop(self) -> None:
         """Stops evaluating."""
-        self._stopped.set()
-        self._woken.set()
-        self._thread.join(timeout=5)
+        self._background.stop()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                found = self._server.store.list("MetricAlarm"), self._server.store.list("CompositeAlarm")
-                self._watched = {query.metric for alarm in found[0] for query in alarm_definitions.queries(alarm)}
-                if any(found):
-                    self._tick(*found, time.time())
-                    self._woken.wait(_until_settled(time.time()))
-                else:
-                    self._woken.wait()
-            except Exception:
-                logger.exception("alarms were not evaluated")
-                self._stopped.wait(SETTLING_SECONDS)
+    def _evaluate_all(self) -> float | None:
+        found = self._server.store.list("MetricAlarm"), self._server.store.list("CompositeAlarm")
+        self._watched = {query.metric for alarm in found[0] for query in alarm_definitions.queries(alarm)}
+        if not any(found):
+            return None
+        self._tick(*found, time.time())
+        return _until_settled(time.time())
 
     def _tick(self, metric_alarms: list[dict], composites: list[dict], now: float) -> None:
         second = math.floor(now - SETTLING_SECONDS)

@@ -22,7 +22,6 @@ import psutil
 from helpers.local_sagemaker import process_tree, sandbox
 
 GIB = 1024**3
-DEFAULT_VOLUME_GB = 30
 JOB_SECONDS, WORKER_SECONDS = 0.1, 0.5  # between two looks
 _MOST_PROCESSES = 2000
 _THREADS_PER_PROCESS = 8

@@ -45,11 +45,6 @@ def validation(message: str) -> AwsError:
     return AwsError("ValidationException", message)
 
 
-def not_found(message: str) -> AwsError:
-    """What most SageMaker operations answer for a missing resource: `ValidationException`, "Could not find ..."."""
-    return AwsError("ValidationException", message)
-
-
 def resource_not_found(message: str) -> AwsError:
     """What the operations answer whose model lists `ResourceNotFound`."""
     return AwsError("ResourceNotFound", message)

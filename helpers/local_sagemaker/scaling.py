@@ -20,6 +20,7 @@ from helpers.local_sagemaker import (
     scaling_policies,
     scheduled_actions,
 )
+from helpers.local_sagemaker.background import Background
 from helpers.local_sagemaker.scalable_targets import ACTION_KIND, KIND, POLICY_KIND
 
 if TYPE_CHECKING:
@@ -37,20 +38,16 @@ class Scaling:
         self._server = server
         self._store = server.store
         self._lock = threading.Lock()
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="scaling")
-        self._thread.start()
+        self._background = Background("scaling", self._work)
+        self._background.start()
 
     def wake(self) -> None:
         """A target or a scheduled action was changed."""
-        self._woken.set()
+        self._background.wake()
 
     def stop(self) -> None:
         """Stops scaling."""
-        self._stopped.set()
-        self._woken.set()
-        self._thread.join(timeout=5)
+        self._background.stop()
 
     def execute(self, action: str, alarm: dict, state: str, values: list[float], is_new: bool) -> None:
         """Executes the policy that an alarm's action names.
@@ -129,16 +126,6 @@ class Scaling:
             reason = {"Code": "AlreadyAtDesiredCapacity", "CurrentCapacity": now}
         doing = "Attempting to scale due to alarm triggered"
         scaling_activities.add(self._store, target, doing, cause, "Failed", NotScaledReasons=[reason])
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                wait = self._work()
-            except Exception:
-                logger.exception("scaling failed")
-                wait = 1.0
-            self._woken.wait(wait)
 
     def _work(self) -> float | None:
         """Does what is due; returns the seconds until something is, None for not before it is woken."""

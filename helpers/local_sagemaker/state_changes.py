@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from helpers.local_sagemaker.background import Background
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
@@ -67,44 +68,29 @@ class StateChanges:
     def wake(self) -> None:
         """There is a new change."""
         for subscriber in self._subscribers:
-            subscriber.woken.set()
+            subscriber.background.wake()
 
     def stop(self) -> None:
         """Ends the threads; what was not handled is, after the next start."""
         for subscriber in self._subscribers:
-            subscriber.stop()
+            subscriber.background.stop()
 
 
 class _Subscriber:
     def __init__(self, server: Server, name: str, handler: Handler) -> None:
         self._server, self._name, self._handler = server, name, handler
-        self.woken = threading.Event()
-        self._stopped = threading.Event()
         with server.store.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO state_change_readers VALUES (?, 0)", (name,))
-        self._thread = threading.Thread(target=self._run, name=f"state changes to {name}", daemon=True)
-        self._thread.start()
+        self.background = Background(f"state changes to {name}", self._hand_on, retry_seconds=RETRY_SECONDS[-1])
+        self.background.start()
 
-    def stop(self) -> None:
-        self._stopped.set()
-        self.woken.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self.woken.clear()
-            try:
-                changes = self._next()
-                for change in changes:
-                    if self._stopped.is_set() or not self._handle(change):
-                        return
-                    self._pass(change)
-            except Exception:
-                logger.exception("state changes do not reach %s", self._name)
-                self._stopped.wait(RETRY_SECONDS[-1])
-                continue
-            if not changes:
-                self.woken.wait()
+    def _hand_on(self) -> float | None:
+        changes = self._next()
+        for change in changes:
+            if self.background.is_stopped or not self._handle(change):
+                break
+            self._pass(change)
+        return 0 if changes else None
 
     def _next(self) -> list[StateChange]:
         rows = self._server.store.execute(
@@ -121,10 +107,10 @@ class _Subscriber:
                 self._handler(change)
                 return True
             except Exception:
-                if self._stopped.is_set():
+                if self.background.is_stopped:
                     return False
                 logger.exception("%s failed on change %d of %s %s", self._name, change.id, change.kind, change.name)
-                if seconds is not None and self._stopped.wait(seconds):
+                if seconds is not None and self.background.pause(seconds):
                     return False
         return True
 

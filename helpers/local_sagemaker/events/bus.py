@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from helpers.local_sagemaker.background import Background
 from helpers.local_sagemaker.events import inputs, state_events
 from helpers.local_sagemaker.events.deliveries import Deliveries, Invocation
 from helpers.local_sagemaker.events.rules import DEFAULT_BUS, Rule, Rules
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUBSCRIBER = "events"
-_RETRY_SECONDS = 1.0
 
 
 class EventBuses:
@@ -30,10 +29,8 @@ class EventBuses:
         self._server = server
         self.rules = Rules(server)
         self.deliveries = Deliveries(server)
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="event-buses")
-        self._thread.start()
+        self._background = Background("event-buses", self._route_next)
+        self._background.start()
         server.state_changes.subscribe(SUBSCRIBER, self._changed)
 
     def publish(self, bus: str, events: list[dict]) -> None:
@@ -41,7 +38,7 @@ class EventBuses:
         with self._server.store.transaction() as connection:
             rows = [(bus, json.dumps(event)) for event in events]
             connection.executemany("INSERT INTO events (bus, event) VALUES (?, ?)", rows)
-        self._woken.set()
+        self._background.wake()
 
     def invoke(self, rule: Rule, event: dict) -> None:
         """Writes down that all targets of a rule get an event, whatever its pattern, in the caller's transaction."""
@@ -49,9 +46,7 @@ class EventBuses:
 
     def stop(self) -> None:
         """Ends the threads; what was accepted is delivered after the next start."""
-        self._stopped.set()
-        self._woken.set()
-        self._thread.join(timeout=5)
+        self._background.stop()
         self.deliveries.stop()
 
     def _changed(self, change: StateChange) -> None:
@@ -62,22 +57,14 @@ class EventBuses:
         with self._server.store.transaction() as connection:
             self.publish(DEFAULT_BUS, found)
             connection.execute("UPDATE state_change_readers SET passed = ? WHERE reader = ?", (change.id, SUBSCRIBER))
-        self._woken.set()
+        self._background.wake()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                rows = self._server.store.execute("SELECT id, bus, event FROM events ORDER BY id LIMIT 100")
-                for row in rows:
-                    self._route(self.rules.current(), *row)
-                self.deliveries.wake()
-            except Exception:
-                logger.exception("events are not routed")
-                self._stopped.wait(_RETRY_SECONDS)
-                continue
-            if not rows:
-                self._woken.wait()
+    def _route_next(self) -> float | None:
+        rows = self._server.store.execute("SELECT id, bus, event FROM events ORDER BY id LIMIT 100")
+        for row in rows:
+            self._route(self.rules.current(), *row)
+        self.deliveries.wake()
+        return 0 if rows else None
 
     def _route(self, rules: list[Rule], row: int, bus: str, written: str) -> None:
         event = json.loads(written)

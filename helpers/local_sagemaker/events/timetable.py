@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-import threading
 import time
 import uuid
 from typing import TYPE_CHECKING
 
+from helpers.local_sagemaker.background import Background
 from helpers.local_sagemaker.events import schedules, state_events
 from helpers.local_sagemaker.events.deliveries import Invocation
 from helpers.local_sagemaker.events.rules import Rule
@@ -16,11 +15,8 @@ from helpers.local_sagemaker.events.rules import Rule
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
 
-logger = logging.getLogger(__name__)
-
 RULE_KIND = "ScheduledRule"
 _LONGEST_WAIT_SECONDS = 60.0
-_RETRY_SECONDS = 1.0
 
 
 class Timetable:
@@ -31,34 +27,21 @@ class Timetable:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="timetable")
-        self._thread.start()
+        self._background = Background("timetable", self._keep)
+        self._background.start()
 
     def wake(self) -> None:
         """A schedule or a rule was changed."""
-        self._woken.set()
+        self._background.wake()
 
     def stop(self) -> None:
         """Ends the thread."""
-        self._stopped.set()
-        self._woken.set()
-        self._thread.join(timeout=5)
+        self._background.stop()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                due = [*map(self._keep_schedule, self._enabled()), *self._keep_rules()]
-            except Exception:
-                logger.exception("schedules are not kept")
-                self._stopped.wait(_RETRY_SECONDS)
-                continue
-            coming = [moment for moment in due if moment is not None]
-            wait = min(coming) - time.time() if coming else None
-            if wait is None or wait > 0:
-                self._woken.wait(None if wait is None else min(wait, _LONGEST_WAIT_SECONDS))
+    def _keep(self) -> float | None:
+        due = [*map(self._keep_schedule, self._enabled()), *self._keep_rules()]
+        coming = [moment for moment in due if moment is not None]
+        return min(max(min(coming) - time.time(), 0), _LONGEST_WAIT_SECONDS) if coming else None
 
     def _enabled(self) -> list[dict]:
         return [record for record in self._server.store.list(schedules.KIND) if record["State"] == "ENABLED"]

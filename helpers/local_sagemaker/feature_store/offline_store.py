@@ -10,15 +10,14 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/feature-store-storage-co
 from __future__ import annotations
 
 import io
-import logging
 import secrets
-import threading
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from helpers.local_sagemaker import staging
+from helpers.local_sagemaker.background import Background
 from helpers.local_sagemaker.failures import shortened
 from helpers.local_sagemaker.feature_store import feature_groups, glue_tables
 from helpers.local_sagemaker.feature_store.feature_data import FeatureData, OfflineRow
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from helpers.local_sagemaker.app import Server
-
-logger = logging.getLogger(__name__)
 
 DELAY_SECONDS = 300.0  # on AWS
 _LEAST_SECONDS = 1.0
@@ -49,42 +46,30 @@ class FeatureStore:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.data = FeatureData(server.home / "features.db")
-        self._woken, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feature store", daemon=True)
+        self._next_flush = 0.0
+        self._background = Background("feature store", self._work, retry_seconds=_LEAST_SECONDS)
 
     def start(self) -> None:
         """Begins where the last server ended."""
-        self._thread.start()
+        self._background.start()
 
     def wake(self) -> None:
         """A group is to be created or deleted."""
-        self._woken.set()
+        self._background.wake()
 
     def close(self) -> None:
         """Ends the thread; what is on the way to S3 gets there after the next start."""
-        self._closed.set()
-        self._woken.set()
-        self._thread.join(timeout=5)
+        self._background.stop()
         self.data.close()
 
-    def _run(self) -> None:
-        delay = max(DELAY_SECONDS / self._server.speedup, _LEAST_SECONDS)
-        next_flush = 0.0
-        while not self._closed.is_set():
-            self._woken.clear()
-            try:
-                self._move_groups()
-                if time.monotonic() >= next_flush:
-                    next_flush = time.monotonic() + delay
-                    self.data.expire()
-                    for name in self.data.groups_on_the_way():
-                        self._flush(name)
-            except Exception:
-                if self._closed.is_set():
-                    return
-                logger.exception("the feature store waits")
-                self._closed.wait(_LEAST_SECONDS)
-            self._woken.wait(max(next_flush - time.monotonic(), 0))
+    def _work(self) -> float:
+        self._move_groups()
+        if time.monotonic() >= self._next_flush:
+            self._next_flush = time.monotonic() + max(DELAY_SECONDS / self._server.speedup, _LEAST_SECONDS)
+            self.data.expire()
+            for name in self.data.groups_on_the_way():
+                self._flush(name)
+        return max(self._next_flush - time.monotonic(), 0)
 
     def _move_groups(self) -> None:
         """Brings groups that are Creating or Deleting to their ends."""

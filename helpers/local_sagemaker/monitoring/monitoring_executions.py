@@ -7,7 +7,6 @@ schedule missed while the server was down, the last counts, for the whole window
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.local_sagemaker import errors, listing, staging
+from helpers.local_sagemaker.background import Background
 from helpers.local_sagemaker.monitoring import job_definitions, job_requests, monitoring_schedules, windows
 from helpers.local_sagemaker.monitoring.monitoring_schedules import EXECUTION_KIND, NOW
 from helpers.local_sagemaker.operations import operation
@@ -24,8 +24,6 @@ from helpers.local_sagemaker.state_changes import StateChange
 
 if TYPE_CHECKING:
     from helpers.local_sagemaker.app import Server
-
-logger = logging.getLogger(__name__)
 
 UNFINISHED = ("Pending", "InProgress", "Stopping")
 _LONGEST_WAIT_SECONDS = 60.0
@@ -67,37 +65,26 @@ class Monitoring:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._advancing = threading.Lock()
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
+        self._going_on = UNFINISHED  # of those that a kill left; later, the others are heard of from their jobs
+        self._background = Background("monitoring", self._work, retry_seconds=_LONGEST_WAIT_SECONDS)
 
     def begin(self) -> None:
         """Starts the thread; what a kill left unfinished goes on."""
         self._server.state_changes.subscribe("monitoring", self._on_change)
-        self._thread.start()
+        self._background.start()
 
     def wake(self) -> None:
         """Looks at the schedules again: one has changed."""
-        self._woken.set()
+        self._background.wake()
 
     def stop(self) -> None:
         """Ends the thread."""
-        self._stopped.set()
-        self._woken.set()
-        self._thread.join(timeout=5)
+        self._background.stop()
 
-    def _run(self) -> None:
-        going_on = UNFINISHED  # of those that a kill left; later, the others are heard of from their jobs
-        while not self._stopped.is_set():
-            self._woken.clear()
-            try:
-                self._advance_all(going_on)
-                going_on = ("Pending",)
-                due = self._start_due()
-            except Exception:
-                logger.exception("monitoring schedules")
-                due = time.time() + _LONGEST_WAIT_SECONDS
-            self._woken.wait(min(max(due - time.time(), 0), _LONGEST_WAIT_SECONDS))
+    def _work(self) -> float:
+        self._advance_all(self._going_on)
+        self._going_on = ("Pending",)
+        return min(max(self._start_due() - time.time(), 0), _LONGEST_WAIT_SECONDS)
 
     def _advance_all(self, statuses: tuple[str, ...]) -> None:
         for record in self._server.store.list(EXECUTION_KIND):
