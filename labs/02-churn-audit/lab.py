@@ -281,7 +281,7 @@ honest = roc_auc_score(last["churned"], scores.reindex(last.index))
 pd.Series({"claimed": claimed, "honest": honest}, name="AUC").round(3)
 
 # %% [markdown]
-# The campaign's winner rests on fewer than a hundred customers an arm. The differences are smaller than the intervals:
+# The campaign's winner rests on about a hundred customers an arm. The differences are smaller than the intervals:
 
 # %%
 arms = log.groupby("arm", observed=True)["stayed"].agg(["mean", "size"])
