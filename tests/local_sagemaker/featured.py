@@ -102,12 +102,13 @@ class Features:
         """The Parquet files of the offline store of a group, by what follows `data/` in their keys."""
         folder = self.described(name)["OfflineStoreConfig"]["S3StorageConfig"]["ResolvedOutputS3Uri"]
         prefix = folder.removeprefix(f"s3://{self.bucket}/") + "/"
-        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return {
             each["Key"].removeprefix(prefix): pq.ParquetFile(
                 io.BytesIO(self.s3.get_object(Bucket=self.bucket, Key=each["Key"])["Body"].read())
             ).read()
-            for each in listed
+            for page in pages
+            for each in page.get("Contents", [])
         }
 
     def rows(self, name: str, count: int) -> list[dict]:

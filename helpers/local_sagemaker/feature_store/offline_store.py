@@ -116,20 +116,25 @@ class FeatureStore:
             return None
         folder = staging.parse(group["OfflineStoreConfig"]["S3StorageConfig"]["ResolvedOutputS3Uri"])
         try:
-            while True:
-                for key in self.data.objects(name):
-                    body = _parquet(group, self.data.rows(name, key))
-                    self._server.client("s3").put_object(Bucket=folder.bucket, Key=key, Body=body)
-                    self.data.written(name, key)
+            self._write_objects(name, group, folder.bucket)  # of a flush that a kill or S3 has cut short
+            is_more = True
+            while is_more:  # what comes meanwhile waits for the next flush, lest each record get an object of its own
                 unplaced = self.data.unplaced(name, _MOST_ROWS)
-                if not unplaced:
-                    break
+                is_more = len(unplaced) == _MOST_ROWS
                 self.data.place(_by_object(folder, unplaced))
+                self._write_objects(name, group, folder.bucket)
         except ClientError as error:
             self._tell(group, {"Status": "Blocked", "BlockedReason": shortened(str(error))})
             return error.response["Error"]["Code"]
         self._tell(group, {"Status": "Active"})
         return None
+
+    def _write_objects(self, name: str, group: dict, bucket: str) -> None:
+        """Writes the objects whose rows are placed and that are not in S3 yet."""
+        for key in self.data.objects(name):
+            body = _parquet(group, self.data.rows(name, key))
+            self._server.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+            self.data.written(name, key)
 
     def _tell(self, group: dict, status: dict) -> None:
         if group["OfflineStoreStatus"] != status:
