@@ -65,7 +65,10 @@ class Aws:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answers a request to a service that is not SageMaker; a change is on disk when it returns."""
         call = _call(request, await request.content.read())
-        return _response(await self._wait_for(*shims.without_waiting(call)))
+        response = _response(await self._wait_for(*shims.without_waiting(call)))
+        if "Sec-Fetch-Mode" in request.headers:  # of a browser: a page that somebody stored must not have our origin
+            response.headers["Content-Security-Policy"] = "sandbox"
+        return response
 
     async def _wait_for(self, call: Call, seconds: float) -> Answer:
         loop = asyncio.get_running_loop()

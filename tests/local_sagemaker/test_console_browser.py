@@ -61,6 +61,20 @@ def test_hostile_text_never_runs(visitor, world):
     assert missing == [], "a violation of the policy is an error too"
 
 
+def test_a_stored_page_does_not_run_as_the_server_that_keeps_it(chromium, world, client):
+    """Script in an object of S3 would otherwise have the console's origin, and could call the server."""
+    page_with_script = "<title>kept</title><h1>shown</h1><script>document.title = 'run'</script>"
+    s3 = client("s3")
+    kept = {"Bucket": world.bucket, "Key": "page.html"}
+    s3.put_object(Body=page_with_script, ContentType="text/html", **kept)
+    page = chromium.new_page()
+    page.goto(s3.generate_presigned_url("get_object", Params=kept))
+    expect(page.locator("h1")).to_have_text("shown")
+    assert page.title() == "kept"
+    assert page.evaluate("window.origin") == "null"
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("options", "rules"),
     [
