@@ -3,6 +3,7 @@
 import json
 
 import deployed
+import matplotlib
 import pypdfium2
 import pytest
 from botocore.exceptions import ClientError
@@ -185,7 +186,8 @@ def pages_of(pdf):
 
 def test_a_pdf_of_many_lines_has_pages_that_hold_every_word_within_their_margins():
     lines = [f"line {number} " + "word " * 30 for number in range(50)] + ["snowman ☃ (\\) señor $a_b$"]
-    pdf = text_pdf.write(lines)
+    with matplotlib.rc_context({"savefig.bbox": "tight"}):
+        pdf = text_pdf.write(lines)
     first, *_, last = pages = pages_of(pdf)
     assert len(pages) == 2
     assert "".join(pages).count("word") == 50 * 30

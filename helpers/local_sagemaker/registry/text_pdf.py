@@ -13,12 +13,13 @@ _POINTS = 10
 
 def write(lines: list[str]) -> bytes:
     """The file; long lines are wrapped."""
+    from matplotlib import style
     from matplotlib.backends.backend_pdf import PdfPages
     from matplotlib.figure import Figure
 
     wrapped = [part for line in lines for part in (_wrap(line) or [""])]
     file = io.BytesIO()
-    with PdfPages(file) as pdf:
+    with style.context("default"), PdfPages(file) as pdf:
         for first in range(0, max(len(wrapped), 1), _ROWS):
             page = Figure(figsize=_A4)
             text = "\n".join(wrapped[first : first + _ROWS])
