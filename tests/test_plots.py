@@ -38,6 +38,10 @@ CURVE = pd.DataFrame(
     }
 )  # fmt: skip
 
+ANSWERED = pd.DataFrame({"coverage": [0.5, 1.0], "risk": [0.1, 0.3]})
+RUNS = pd.DataFrame({"texts": [100, 100, 1_000], "score": [0.4, 0.6, 0.8]})
+TRACE = pd.DataFrame({"time": [0, 10, 20], "backlog": [5, 40, 0], "instances": [0, 2, 1]})
+
 
 def drawings(label, scores):
     curve = evaluation.BusinessMetrics().cost_curve(label, scores["first"])
@@ -59,6 +63,11 @@ def drawings(label, scores):
         "survival": lambda ax=None: plots.survival({"team": CURVE, "basic": CURVE[["time", "survival"]]}, ax=ax),
         "qini": lambda ax=None: plots.qini({"first": CURVE}, ax=ax),
         "latency_ecdf": lambda ax=None: plots.latency_ecdf({"endpoint": [1.0, 2.0, 30.0]}, objective=20, ax=ax),
+        "class_confusion": lambda ax=None: plots.class_confusion(list("aab"), list("abb"), ax=ax),
+        "token_length_cdf": lambda ax=None: plots.token_length_cdf({"a": [3, 9], "b": [5]}, cuts=(8,), ax=ax),
+        "risk_coverage": lambda ax=None: plots.risk_coverage({"first": ANSWERED}, 0.75, ax=ax),
+        "learning_curve": lambda ax=None: plots.learning_curve({"first": RUNS}, ax=ax),
+        "scaling_trace": lambda ax=None: plots.scaling_trace(TRACE, objective=15, ax=ax),
         "shap_beeswarm": lambda ax=None: plots.shap_beeswarm(features.to_numpy(), features, ax=ax),
     }
 
@@ -126,6 +135,42 @@ def test_survival_begins_at_one_and_has_a_band_where_one_is_given():
     ax = plots.survival({"team": CURVE, "basic": CURVE[["time", "survival"]]})
     assert ax.lines[0].get_xydata()[0].tolist() == [0, 1]
     assert len(ax.collections) == 1
+
+
+def test_confusion_rows_are_true_classes_and_empty_cells_stay_blank():
+    ax = plots.class_confusion(["a", "a", "b"], ["a", "b", "b"], labels=["b", "a"])
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {(0, 0): "1", (0, 1): "1", (1, 1): "1"}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b (1)", "a (2)"]
+
+
+def test_confusion_refuses_a_class_without_a_row():
+    with pytest.raises(ValueError, match=r"not among labels: \['b'\]"):
+        plots.class_confusion(["a"], ["b"], labels=["a"])
+
+
+def test_a_cut_truncates_what_is_longer_over_all_classes():
+    ax = plots.token_length_cdf({"a": [3, 9], "b": [8, 20]}, cuts=(8,))
+    assert "cut at 8: 50.0% truncated" in texts(ax)
+
+
+def test_the_risk_at_the_coverage_target_stands_in_the_legend():
+    assert "first, 20.0% wrong at 75%" in texts(plots.risk_coverage({"first": ANSWERED.iloc[::-1]}, 0.75))
+
+
+def test_a_learning_curve_shows_the_mean_of_repeats_and_their_range():
+    ax = plots.learning_curve({"first": RUNS})
+    assert np.allclose(ax.lines[0].get_ydata(), [0.5, 0.8])
+    assert ax.collections[0].get_datalim(ax.transData).bounds[1::2] == pytest.approx((0.4, 0.4))
+    assert "first, 0.800 with 1,000 texts" in texts(ax)
+
+
+def test_instances_stand_above_the_backlog_on_the_same_time():
+    ax = plots.scaling_trace(TRACE, objective=15)
+    (above,) = ax.child_axes
+    assert above.get_xlim() == ax.get_xlim()
+    assert above.lines[0].get_ydata().tolist() == [0, 2, 1]
+    assert ax.lines[0].get_ydata().tolist() == [5, 40, 0]
+    assert "objective: empty after 15 s" in texts(ax)
 
 
 def test_a_beeswarm_needs_one_value_per_feature_and_row():

@@ -10,24 +10,30 @@ from helpers.plots.retention import gain, profit, qini, survival
 from helpers.plots.scores import confusion_matrix, cost_curve, precision_recall, reliability, roc
 from helpers.plots.serving import latency_ecdf
 from helpers.plots.style import BACKGROUND, COLOURS, REFERENCE, use_style
+from helpers.plots.text import class_confusion, learning_curve, risk_coverage, scaling_trace, token_length_cdf
 
 __all__ = [
     "BACKGROUND",
     "COLOURS",
     "REFERENCE",
+    "class_confusion",
     "confusion_matrix",
     "cost_curve",
     "daily_card_precision",
     "feature_importance",
     "gain",
     "latency_ecdf",
+    "learning_curve",
     "precision_recall",
     "profit",
     "qini",
     "reliability",
+    "risk_coverage",
     "roc",
+    "scaling_trace",
     "shap_beeswarm",
     "split_timeline",
     "survival",
+    "token_length_cdf",
     "use_style",
 ]
