@@ -1,4 +1,4 @@
-"""Draws book/_static/images/text-architecture.svg: tickets reach a model that runs only while there is a queue."""
+"""Draws book/_static/images/text-architecture.svg: tickets reach a model that runs while there is a queue."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def text_architecture() -> draw.Drawing:
     box(drawing, 680, 36, 250, "Model", ["model.tar.gz: weights, labels,", "temperature, inference.py"], GREEN)
     box(drawing, 50, 212, 230, "Help desk", ["puts tickets into S3, calls", "InvokeEndpointAsync"], AMBER)
     box(drawing, 365, 212, 230, "Its queue", ["the backlog sets the number", "of instances: 0, 1, ... n"], GREEN)
-    box(drawing, 680, 212, 250, "Asynchronous endpoint", ["takes what the queue holds;", "no instances, no bill"], GREEN)
+    box(drawing, 680, 212, 250, "Asynchronous endpoint", ["takes from the queue;", "no instances, no bill"], GREEN)
     box(drawing, 680, 388, 250, "Answers in S3", ["label and scores, or the reason", "of the failure"], BLUE)
     box(drawing, 365, 388, 230, "SNS topics", ["one for answers,", "one for failures"], GREEN)
     box(drawing, 50, 388, 230, "Routing", ["confident: to the label's team;", "otherwise: to a person"], AMBER)
