@@ -1,5 +1,5 @@
 # make        create .venv, install the pins, generate and run the labs, build the site
-# make test   every check that CI runs
+# make test   every check that CI runs; benchmarks alone, then the other tests in WORKERS processes
 # make figures  measure anew what the book's page of figures shows, on a machine that does nothing else
 # make clean  delete what the two have made, .venv excepted
 
@@ -8,6 +8,9 @@ BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/installed
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start thousands of interpreters: where this variable is set, as in many images, each compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+WORKERS ?= 4
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .PHONY: all test lint figures clean
@@ -22,7 +25,8 @@ test: lint
 	course labs --check
 	COURSE_SCALE=smoke course run
 	course book
-	pytest
+	pytest -m benchmark
+	pytest -m "not benchmark and not whole" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 600
 
 lint: $(INSTALLED)
 	ruff check .
@@ -38,6 +42,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	pip install -qq --no-compile --no-deps -r requirements.txt
 	pip install -qq --no-deps --no-build-isolation --editable .
+	python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # a few packages hold files that are no Python
 	touch $@
 
 clean:

@@ -33,7 +33,9 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
     """Prints, keeps and asserts figures; see `Report`."""
     made = Report()
     yield made
-    for path in filter(None, (RESULTS, request.config.getoption("figures"))):
+    worker = os.environ.get("PYTEST_XDIST_WORKER")  # one of several, which each keep their own
+    kept = RESULTS.with_stem(f"{RESULTS.stem}-{worker}") if worker else RESULTS
+    for path in filter(None, (kept, request.config.getoption("figures"))):
         if made.results:
             made.write(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import http.server
 import threading
@@ -18,11 +19,16 @@ SOURCES = ("_config.yml", "_toc.yml", "book", "release", "helpers", "requirement
 
 @pytest.fixture(scope="session")
 def site() -> Path:
-    """Folder of the built site; it is built when it is absent or older than one of its sources."""
+    """Folder of the built site; it is built, by one process, when it is absent or older than one of its sources."""
     built = ROOT / "_build" / "site" / book.BUILT
-    sources = [path for name in SOURCES for path in ([ROOT / name] if (ROOT / name).is_file() else walk(ROOT / name))]
-    if not built.exists() or any(path.stat().st_mtime > built.stat().st_mtime for path in sources):
-        return book.build_site(ROOT).parent
+    built.parent.mkdir(parents=True, exist_ok=True)
+    with built.with_name("tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sources = [
+            path for name in SOURCES for path in ([ROOT / name] if (ROOT / name).is_file() else walk(ROOT / name))
+        ]
+        if not built.exists() or any(path.stat().st_mtime > built.stat().st_mtime for path in sources):
+            return book.build_site(ROOT).parent
     return ROOT / "_build" / "html"
 
 
