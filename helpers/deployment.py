@@ -52,6 +52,7 @@ def deploy_realtime(
     environment: Mapping[str, str] | None = None,
     instance_type: str | None = None,
     instance_count: int = 1,
+    capture_uri: str | None = None,
 ) -> str:
     """Create a model, an endpoint configuration and an endpoint, all called `name`, and wait until it serves.
 
@@ -63,6 +64,7 @@ def deploy_realtime(
         environment: variables for the container; `SAGEMAKER_PROGRAM` names the script under `code/`.
         instance_type: the session's own for endpoints by default.
         instance_count: instances behind the endpoint.
+        capture_uri: S3 URI below which every request and answer is kept; None keeps nothing.
 
     Returns:
         The endpoint's name.
@@ -71,7 +73,24 @@ def deploy_realtime(
         RuntimeError: the endpoint failed; the message carries SageMaker's FailureReason.
     """
     container = {"Image": image, "ModelDataUrl": model_data, "Environment": dict(environment or {})}
-    return _deploy(aws, name, container, instance_type, instance_count)
+    capture = {"DataCaptureConfig": capture_config(capture_uri)} if capture_uri else {}
+    return _deploy(aws, name, container, instance_type, instance_count, **capture)
+
+
+def capture_config(uri: str, percent: int = 100) -> dict[str, Any]:
+    """The DataCaptureConfig of CreateEndpointConfig that keeps requests and answers, CSV and JSON as text.
+
+    Args:
+        uri: S3 URI below which the records go.
+        percent: share of the calls that is kept, 0 to 100.
+    """
+    return {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": percent,
+        "DestinationS3Uri": uri,
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]},
+    }
 
 
 def deploy_async(

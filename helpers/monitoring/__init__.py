@@ -1,6 +1,6 @@
 """Watches a model in service: reads what was captured, measures drift, joins late labels, schedules, alarms."""
 
-from helpers.monitoring.capture import read_capture
+from helpers.monitoring.capture import csv_features, read_capture
 from helpers.monitoring.dashboard import dashboard_body
 from helpers.monitoring.distances import (
     drift_report,
@@ -16,6 +16,7 @@ __all__ = [
     "Joined",
     "alarm_on",
     "breaches_m_of_n",
+    "csv_features",
     "dashboard_body",
     "drift_report",
     "jensen_shannon_distance",

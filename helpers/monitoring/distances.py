@@ -7,14 +7,12 @@ import pandas as pd
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-MISSING = "missing"
-
 
 def population_stability_index(reference: np.ndarray, current: np.ndarray, bins: int = 10) -> float:
     """Population stability index: sum over bins of (q - p) ln(q / p), 0 for equal shares, without an upper limit.
 
-    A numeric feature is cut at the reference's quantiles, any other one by its values; missing values are a bin of their
-    own. Half a row is added to each bin, so that an empty one gives a large value and not an infinite one.
+    A numeric feature is cut at the reference's quantiles, any other one by its values; missing values are a bin of
+    their own. Half a row is added to each bin, so that an empty one gives a large value and not an infinite one.
 
     Args:
         reference: values at training time, shape (n_reference,).
@@ -140,30 +138,29 @@ def binned(reference: np.ndarray, current: np.ndarray, bins: int = 10) -> tuple[
         raise ValueError(f"bins must be at least 2, got {bins}")
     if not len(reference) or not len(current):
         raise ValueError(f"nothing to compare: {len(reference)} rows in the reference, {len(current)} in service")
-    label = _quantile_bins(reference, bins) if _is_numeric(reference) else _values
-    before, after = label(reference), label(current)
-    names = pd.unique(np.concatenate([before, after]))
-    counts = [pd.Series(each).value_counts().reindex(names, fill_value=0).to_numpy(float) for each in (before, after)]
-    return counts[0], counts[1]
+    bin_of = _quantile_bins if _is_numeric(reference) else _value_bins
+    before, after = bin_of(reference, current, bins)
+    size = 1 + max(before.max(), after.max())
+    counts = np.stack([np.bincount(each, minlength=size) for each in (before, after)]).astype(float)
+    used = counts.any(axis=0)
+    return counts[0, used], counts[1, used]
 
 
-def _quantile_bins(reference: np.ndarray, bins: int):
-    """A function that names the bin of each value, among the reference's quantiles."""
+def _quantile_bins(reference: np.ndarray, current: np.ndarray, bins: int) -> list[np.ndarray]:
+    """The number of each value's bin among the reference's quantiles; the last one is for missing values."""
     present = _present(reference.astype(float))
     edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1])) if len(present) else np.array([])
-
-    def label(values: np.ndarray) -> np.ndarray:
-        values = values.astype(float)
-        names = np.searchsorted(edges, values, side="left").astype(object)
-        names[np.isnan(values)] = MISSING
-        return names
-
-    return label
+    numbers = []
+    for values in (reference.astype(float), current.astype(float)):
+        number = np.searchsorted(edges, values, side="left")
+        numbers.append(np.where(np.isnan(values), len(edges) + 1, number))
+    return numbers
 
 
-def _values(values: np.ndarray) -> np.ndarray:
-    """The values themselves, as text."""
-    return np.array([MISSING if pd.isna(value) else f"value {value}" for value in values], dtype=object)
+def _value_bins(reference: np.ndarray, current: np.ndarray, _: int) -> list[np.ndarray]:
+    """A number for each distinct value, missing ones included."""
+    numbers, _ = pd.factorize(np.concatenate([reference.astype(object), current.astype(object)]), use_na_sentinel=False)
+    return [numbers[: len(reference)], numbers[len(reference) :]]
 
 
 def _smoothed(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
