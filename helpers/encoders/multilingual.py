@@ -95,5 +95,7 @@ def _resources() -> Path:
         with (folder / name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != expected:
-            raise ValueError(f"{folder / name} is not the file that the course was written with: its SHA-256 is {digest}")
+            raise ValueError(
+                f"{folder / name} is not the file that the course was written with: its SHA-256 is {digest}"
+            )
     return folder
