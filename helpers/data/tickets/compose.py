@@ -93,7 +93,7 @@ def draft(label: str, kind: str, split: str, rng: np.random.Generator) -> Draft:
     elif kind == "contrast":
         other = _another(LABELS, label, rng)
         turn = pick(bank("frames")[f"{split}.resolutions"], rng)
-        body = f"{_situation(other, split, rng)} {turn} {matter(label, split, rng, detail=0.25)}"
+        body = f"{_situation(other, split, rng)} {turn} {matter(label, split, rng, detail=0.6)}"
     elif kind == "second_intent":
         other = _another(PRIORITY[PRIORITY.index(label) + 1 :], label, rng)
         first, second = rng.permutation([label, other])
@@ -117,7 +117,7 @@ def draft_ambiguous(split: str, rng: np.random.Generator) -> Draft:
     return Draft(_dress(body, split, rng), label, pair[0], other, "ambiguous")
 
 
-def matter(label: str, split: str, rng: np.random.Generator, detail: float = 0.5) -> str:
+def matter(label: str, split: str, rng: np.random.Generator, detail: float = 0.7) -> str:
     """A situation of a class and, with the probability `detail`, a sentence more about it."""
     return _with_detail(bank(label)[f"{split}.situations"], label, split, rng, detail)
 
