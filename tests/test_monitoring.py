@@ -185,12 +185,3 @@ def test_an_observed_metric_has_an_interval_that_holds_it():
     assert value == roc_auc_score(joined["label"], joined["score"])
     with pytest.raises(ValueError, match=r"1 class\(es\)"):
         monitoring.observed_metric(joined[joined["label"]], roc_auc_score)
-
-
-def test_m_of_n_waits_for_the_mth_breach_and_forgets_after_n():
-    values = [0, 1, 0, 1, 1, 0, 0, 0, np.nan, 1]
-    assert list(monitoring.breaches_m_of_n(values, 0.5, 2, 3)) == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0]
-    assert list(monitoring.breaches_m_of_n(values, 0.5, 1, 1)) == [0, 1, 0, 1, 1, 0, 0, 0, 0, 1]
-    assert list(monitoring.breaches_m_of_n([1, 1], 1, 1, 1)) == [0, 0]
-    with pytest.raises(ValueError, match="between 1 and n"):
-        monitoring.breaches_m_of_n(values, 0.5, 4, 3)

@@ -10,12 +10,11 @@ from helpers.monitoring.distances import (
     psi_limit,
 )
 from helpers.monitoring.labels import Joined, join_labels, observed_metric
-from helpers.monitoring.watch import alarm_on, breaches_m_of_n, schedule_processing
+from helpers.monitoring.watch import alarm_on, schedule_processing
 
 __all__ = [
     "Joined",
     "alarm_on",
-    "breaches_m_of_n",
     "csv_features",
     "dashboard_body",
     "drift_report",

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
     from helpers.session import SageMakerHelper
 
@@ -104,25 +102,3 @@ def alarm_on(
         AlarmActions=list(topics),
         OKActions=list(topics),
     )
-
-
-def breaches_m_of_n(values: Sequence[float], threshold: float, m: int, n: int) -> np.ndarray:
-    """Whether an alarm on m of n datapoints is in ALARM after each value; NaN is a missing one, and does not breach.
-
-    Args:
-        values: a metric, one value a period.
-        threshold: a value above it breaches.
-        m: datapoints that must breach, 1 to n.
-        n: datapoints that are looked at.
-
-    Returns:
-        Boolean array, shape (n_values,).
-
-    Raises:
-        ValueError: m is not between 1 and n.
-    """
-    if not 1 <= m <= n:
-        raise ValueError(f"m must be between 1 and n, got m={m} and n={n}")
-    breaching = np.nan_to_num(np.asarray(values, dtype=float), nan=-np.inf) > threshold
-    padded = np.concatenate([np.zeros(n - 1, dtype=int), breaching.astype(int)])
-    return np.convolve(padded, np.ones(n, dtype=int), mode="valid") >= m
