@@ -16,6 +16,7 @@ SCRIPTS = sorted(tasks.LABS.glob("*/src/*.py"))
 CONTAINERS = {
     "01-fraud": {"numpy", "pandas", "scipy", "sklearn", "xgboost"},
     "02-churn": {"joblib", "numpy", "pandas", "scipy", "sklearn"},
+    "03-text": {"numpy", "pandas", "safetensors", "sklearn", "torch", "transformers"},
 }
 
 

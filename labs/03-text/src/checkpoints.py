@@ -4,7 +4,6 @@ SageMaker copies /opt/ml/checkpoints to S3 while the job runs, and back before a
 with the same CheckpointConfig starts.
 """
 
-import os
 from pathlib import Path
 
 import torch
@@ -33,7 +32,7 @@ def write(folder: Path, state: dict) -> None:
     """Write the checkpoint; a kill while it writes leaves the one before it whole."""
     partial = folder / f"{NAME}.partial"
     torch.save(state, partial)
-    os.replace(partial, folder / NAME)
+    partial.replace(folder / NAME)
 
 
 def read(folder: Path, run: dict) -> dict | None:
@@ -52,7 +51,9 @@ def read(folder: Path, run: dict) -> dict | None:
     state = torch.load(path, map_location="cpu", weights_only=True)
     other = [name for name in run if state["run"].get(name) != run[name]]
     if other:
-        named = ", ".join(f"{n}: {state['run'].get(n)} there, {run[n]} now" for n in other)
+        named = ", ".join(
+            f"{n}: {state['run'].get(n)} there, {run[n]} now" for n in other
+        )
         raise OtherRunError(
             f"{path} is of another run ({named}); give this job a checkpoint path of"
             " its own"

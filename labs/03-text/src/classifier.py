@@ -1,4 +1,4 @@
-"""An encoder with a linear layer on the mean of its tokens, and the folder it is kept in."""
+"""An encoder with a linear layer on the mean of its tokens, and its folder."""
 
 import json
 from pathlib import Path

@@ -14,7 +14,10 @@ import classifier
 import torch
 from transformers import AutoTokenizer
 
-JSON, JSON_LINES = "application/json", ("application/jsonlines", "application/x-jsonlines")
+JSON, JSON_LINES = (
+    "application/json",
+    ("application/jsonlines", "application/x-jsonlines"),
+)
 MAX_TEXTS = int(os.environ.get("MAX_TEXTS", "1000"))
 BATCH_SIZE = 32
 BLANK = {"label": None, "scores": {}, "truncated": False}
@@ -54,7 +57,8 @@ def input_fn(body: str | bytes, content_type: str) -> list[str]:
             f"at most {MAX_TEXTS} texts a request, got {len(inputs)}: send several, or"
             " set MAX_TEXTS in the model's environment"
         )
-    return inputs
+    # JSON may hold half of a surrogate pair, which is no text to the tokenizer.
+    return [text.encode(errors="replace").decode() for text in inputs]
 
 
 def _parsed(text: str, where: str) -> object:
@@ -72,12 +76,14 @@ def _inputs_of(parsed: object, one: bool = False) -> list[str] | str:
         wrong = [i for i, text in enumerate(inputs) if not isinstance(text, str)]
         if not wrong:
             return inputs
-        raise ValueError(f"inputs must be texts; number {wrong[0]} is {inputs[wrong[0]]!r}")
+        raise ValueError(
+            f"inputs must be texts; number {wrong[0]} is {inputs[wrong[0]]!r}"
+        )
     raise ValueError('a request is {"inputs": ["text", ...]}, or one text a JSON line')
 
 
 def predict_fn(texts: list[str], model: tuple) -> list[dict]:
-    """Label, probabilities and whether it was cut, of each text; None for a blank one."""
+    """Label, probabilities and whether it was cut, of each text; None for a blank."""
     fitted, tokenizer, labels = model
     limit = tokenizer.model_max_length
     answers = [dict(BLANK) for _ in texts]

@@ -1,10 +1,10 @@
 """Fine-tunes a text classifier in AWS's Hugging Face container, in script mode.
 
-The channels `train` and `validation` hold CSV files with the columns text and label, the
-channel `model` a pretrained encoder's folder; --encoder names another folder, or a model
-id of the Hugging Face Hub. Goes on from the checkpoint folder when a checkpoint lies
-there, and ends with the very weights of a run that was never interrupted. Writes the
-model of the best epoch with its labels, tokenizer and metrics.json.
+The channels `train` and `validation` hold CSV files with the columns text and label,
+the channel `model` a pretrained encoder's folder; --encoder names another folder, or a
+model id of the Hugging Face Hub. Goes on from the checkpoint folder when a checkpoint
+lies there, and ends with the very weights of a run that was never interrupted. Writes
+the model of the best epoch with its labels, tokenizer and metrics.json.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def prepare(frame: pd.DataFrame, labels: list[str], tokenizer, length: int) -> R
 
 
 def class_weights(targets: torch.Tensor, n: int, how: str) -> torch.Tensor | None:
-    """Weight of each class in the loss: rows / (classes * rows of the class), or none."""
+    """Weight of each class in the loss: rows / (classes * rows of the class)."""
     if how == "none":
         return None
     counts = torch.bincount(targets, minlength=n).clamp(min=1)
@@ -104,7 +104,7 @@ def class_weights(targets: torch.Tensor, n: int, how: str) -> torch.Tensor | Non
 
 
 def make_optimizer(model, options) -> torch.optim.Optimizer:
-    """AdamW: the new head learns faster than the encoder; biases and norms not decayed."""
+    """AdamW; the new head learns faster than the encoder, only matrices decay."""
     groups = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -202,7 +202,11 @@ class Run:
         for module in self.frozen:
             module.eval()
         order = batches.epoch_order(
-            self.train.lengths, options.batch_size, options.padding, options.seed, at.epoch
+            self.train.lengths,
+            options.batch_size,
+            options.padding,
+            options.seed,
+            at.epoch,
         )
         for rows in order[at.step :]:
             began = time.perf_counter()
@@ -240,7 +244,7 @@ class Run:
             return self.model(**{k: v.to(self.device) for k, v in batch.items()})
 
     def close_epoch(self) -> None:
-        """Judge the epoch on the validation channel; keep its weights if it is the best."""
+        """Judge the epoch on the validation channel; keep the best one's weights."""
         at, rows = self.progress, self.validation
         predicted = torch.empty(len(rows.tokens), dtype=torch.long)
         self.model.eval()
@@ -339,7 +343,9 @@ def parse_options() -> argparse.Namespace:
     options = parser.parse_known_args()[0]
     options.encoder = options.encoder or options.model or ""
     if not options.encoder:
-        parser.error("give --encoder, or a channel called model with an encoder's files")
+        parser.error(
+            "give --encoder, or a channel called model with an encoder's files"
+        )
     return options
 
 
