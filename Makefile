@@ -26,7 +26,7 @@ test: lint
 	COURSE_SCALE=smoke course run
 	course book
 	pytest -m benchmark
-	pytest -m "not benchmark and not whole" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 600
+	OMP_NUM_THREADS=1 pytest -m "not benchmark and not whole" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 600
 
 lint: $(INSTALLED)
 	ruff check .

@@ -87,7 +87,18 @@ def test_a_subclass_arrives_as_its_base():
     assert type(got) is float and got == 0.25 and got != 0.5
 
 
-@pytest.mark.parametrize("value", [object(), len, type, iter([]), lambda: 1, np.ma, [object()]], ids=repr)
+NO_DATA = {
+    "object": object(),
+    "builtin": len,
+    "class": type,
+    "iterator": iter([]),
+    "function": lambda: 1,
+    "module": np.ma,
+    "list": [object()],
+}
+
+
+@pytest.mark.parametrize("value", NO_DATA.values(), ids=NO_DATA)
 def test_what_is_no_data_does_not_cross(value):
     with pytest.raises(wire.NotData):
         wire.encode(value)
