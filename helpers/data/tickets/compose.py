@@ -56,6 +56,9 @@ MISREAD: dict[str, tuple[str, ...]] = {
 }
 """What a hurried annotator takes a class for."""
 
+SUBJECTS: dict[str, float] = {"plain": 0.4, "contrast": 0.4, "second_intent": 0.4}
+"""Share of tickets with a subject line. Where there are two matters it names either, as in an answer to an old mail."""
+
 KINDS: tuple[str, ...] = ("plain", "hard_negative", "contrast", "second_intent", "ambiguous", "new_topic")
 
 
@@ -105,6 +108,10 @@ def draft(label: str, kind: str, split: str, rng: np.random.Generator) -> Draft:
     else:
         pairs = [pair for pair in AMBIGUOUS if label in pair]
         raise ValueError(f"{kind!r} texts are composed by draft_ambiguous: {pairs}")
+    if kind in SUBJECTS and rng.random() < SUBJECTS[kind]:
+        about = other if kind in ("contrast", "second_intent") and rng.random() < 0.5 else label
+        subject = pick(bank(about)[f"{split}.subjects"], rng)
+        return Draft(f"{subject}. {_dress(body, split, rng)}", label, likeliest, other, kind)
     return Draft(_dress(body, split, rng), label, likeliest, other, kind)
 
 
