@@ -40,6 +40,9 @@ CURVE = pd.DataFrame(
 
 ANSWERED = pd.DataFrame({"coverage": [0.5, 1.0], "risk": [0.1, 0.3]})
 RUNS = pd.DataFrame({"texts": [100, 100, 1_000], "score": [0.4, 0.6, 0.8]})
+SHARES = pd.Series([0.05, 0.25], index=[1, 20])
+REGRET = pd.DataFrame({"requests": [0, 10], "mean": [0, 5], "low": [0, 3], "high": [0, 8]})
+ROLLOUT = pd.DataFrame({"minute": [0, 1, 2], "share": [0, 0.5, 0], "value": [np.nan, 0.3, np.nan]})
 TRACE = pd.DataFrame({"time": [0, 10, 20], "backlog": [5, 40, 0], "instances": [0, 2, 1]})
 
 
@@ -68,6 +71,11 @@ def drawings(label, scores):
         "risk_coverage": lambda ax=None: plots.risk_coverage({"first": ANSWERED}, 0.75, ax=ax),
         "learning_curve": lambda ax=None: plots.learning_curve({"first": RUNS}, ax=ax),
         "scaling_trace": lambda ax=None: plots.scaling_trace(TRACE, objective=15, ax=ax),
+        "false_positives": lambda ax=None: plots.false_positives({"peeking": SHARES}, ax=ax),
+        "sequential_bounds": lambda ax=None: plots.sequential_bounds([0.5, 1], [2.9, 2], {"A/A": [0.3, 1]}, ax=ax),
+        "regret": lambda ax=None: plots.regret({"bandit": REGRET}, ax=ax),
+        "detection": lambda ax=None: plots.detection({"10 %": SHARES}, ax=ax),
+        "rollout_timeline": lambda ax=None: plots.rollout_timeline(ROLLOUT, "errors", 0.1, {"alarm": 1.5}, ax=ax),
         "shap_beeswarm": lambda ax=None: plots.shap_beeswarm(features.to_numpy(), features, ax=ax),
     }
 
@@ -171,6 +179,19 @@ def test_instances_stand_above_the_backlog_on_the_same_time():
     assert above.lines[0].get_ydata().tolist() == [0, 2, 1]
     assert ax.lines[0].get_ydata().tolist() == [5, 40, 0]
     assert "objective: empty after 15 s" in texts(ax)
+
+
+def test_the_share_of_the_new_fleet_stands_above_its_metric_on_the_same_time():
+    ax = plots.rollout_timeline(ROLLOUT, "errors", 0.1, {"alarm": 1.5})
+    (above,) = ax.child_axes
+    assert above.get_xlim() == ax.get_xlim()
+    assert above.lines[0].get_ydata().tolist() == [0, 0.5, 0]
+    assert all(1.5 in part.lines[-1].get_xdata() for part in (above, ax))
+
+
+def test_the_bake_that_reaches_the_wanted_detection_stands_in_the_legend():
+    ax = plots.detection({"a": pd.Series([0.5, 0.97], index=[10, 20]), "b": SHARES})
+    assert "a: 95% after 20 min" in texts(ax) and "b: 95% not within 20 min" in texts(ax)
 
 
 def test_a_beeswarm_needs_one_value_per_feature_and_row():

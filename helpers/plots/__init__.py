@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, told apart by colour-blind readers; every line also
 opaque and light, so that a figure stays legible on a dark page.
 """
 
+from helpers.plots.experiments import detection, false_positives, regret, rollout_timeline, sequential_bounds
 from helpers.plots.explanations import feature_importance, shap_beeswarm
 from helpers.plots.periods import daily_card_precision, split_timeline
 from helpers.plots.retention import gain, profit, qini, survival
@@ -20,6 +21,8 @@ __all__ = [
     "confusion_matrix",
     "cost_curve",
     "daily_card_precision",
+    "detection",
+    "false_positives",
     "feature_importance",
     "gain",
     "latency_ecdf",
@@ -27,10 +30,13 @@ __all__ = [
     "precision_recall",
     "profit",
     "qini",
+    "regret",
     "reliability",
     "risk_coverage",
     "roc",
+    "rollout_timeline",
     "scaling_trace",
+    "sequential_bounds",
     "shap_beeswarm",
     "split_timeline",
     "survival",
