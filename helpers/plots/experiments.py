@@ -116,12 +116,13 @@ def rollout_timeline(
     above.set(ylabel="Traffic on\nthe new fleet", ylim=(0, 1.05))
     above.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     above.tick_params(labelbottom=False)
-    ax.plot(timeline["minute"], timeline["value"], color=COLOURS[1], marker="s", markersize=4, label="new fleet")
+    seen = timeline.dropna(subset="value")
+    ax.plot(seen["minute"], seen["value"], color=COLOURS[1], marker="s", markersize=4, label="new fleet")
     ax.axhline(threshold, label=f"threshold, {threshold:g}", **reference())
     for (name, minute), line in zip(events.items(), ((0, (1, 1)), "--", "-."), strict=False):
         for part in (above, ax):
             part.axvline(minute, color=COLOURS[2], linestyle=line, linewidth=1.4, label=name)
-    ax.set(xlabel="Minutes of AWS since UpdateEndpoint", ylabel=metric)
+    ax.set(xlabel="Minutes of AWS since UpdateEndpoint", ylabel=metric, ylim=(0, 1.15 * max(threshold, *seen["value"])))
     legend(ax, loc="best")
     return ax
 
