@@ -30,6 +30,7 @@ def false_positives(curves: Mapping[str, pd.Series], alpha: float = 0.05, ax: Ax
     ax.axhline(alpha, label=f"promised, {alpha:.0%}", **reference())
     ax.set(xlabel="Looks at the data", ylabel="A/A experiments called different", ylim=(0, None))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     legend(ax, loc="upper left")
     return ax
 
@@ -54,7 +55,7 @@ def sequential_bounds(
         ax.axhline(sign * fixed, label=f"bound of a single look, ±{fixed:g}" if sign == 1 else None, **reference())
     for (name, path), look in zip(paths.items(), list(_other_styles()), strict=False):
         ax.plot(fractions[: len(path)], path, label=name, **look)
-    ax.set(xlabel="Share of the planned observations", ylabel="z of treatment minus control", ylim=(-6, 6))
+    ax.set(xlabel="Share of the planned observations", ylabel="z of treatment minus control", ylim=(-8, 8))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     legend(ax, loc="lower right")
     return ax
