@@ -123,7 +123,7 @@ def rollout_timeline(
     for (name, minute), line in zip(events.items(), ((0, (1, 1)), "--", "-."), strict=False):
         for part in (above, ax):
             part.axvline(minute, color=COLOURS[2], linestyle=line, linewidth=1.4, label=name)
-    ax.set(xlabel="Minutes of AWS since UpdateEndpoint", ylabel=metric, ylim=(0, 1.15 * max(threshold, *seen["value"])))
+    ax.set(xlabel="Minutes of AWS since UpdateEndpoint", ylabel=metric, ylim=(0, 1.3 * max(threshold, *seen["value"])))
     legend(ax, loc="best")
     return ax
 
