@@ -19,6 +19,7 @@ SCALES = ("smoke", "lab", "full")
 BACKENDS = ("local", "aws")
 RESOURCE_PREFIX = "course"
 CONTAINER_VERSIONS = {"xgboost": "3.2-0", "sklearn": "1.9-0", "pytorch": "2.6", "huggingface": "4.49.0"}
+HUGGINGFACE_PYTORCH = {"training": "pytorch2.5.1", "inference": "pytorch2.6.0"}
 INSTANCE_TYPES = {
     "training": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
     "processing": {"smoke": "ml.m5.large", "lab": "ml.m5.xlarge", "full": "ml.m5.2xlarge"},
@@ -264,7 +265,9 @@ def _image_uri(framework: str, region: str, scope: str) -> str:
         raise ValueError(f"no container for {framework!r}: the course uses {', '.join(CONTAINER_VERSIONS)}")
     options = {"version": CONTAINER_VERSIONS[framework], "image_scope": scope, "instance_type": "ml.m5.large"}
     if framework == "huggingface":
-        options["base_framework_version"] = "pytorch2.6.0"
+        # AWS publishes its training container for GPUs alone.
+        options["base_framework_version"] = HUGGINGFACE_PYTORCH[scope]
+        options["instance_type"] = {"training": "ml.g4dn.xlarge", "inference": "ml.m5.large"}[scope]
     return image_uris.retrieve(framework, region, **options)
 
 

@@ -4,7 +4,7 @@ import sys
 import boto3
 import pytest
 
-from helpers import connect
+from helpers import connect, session
 
 
 def test_importing_helpers_loads_no_heavy_package():
@@ -77,3 +77,12 @@ def test_the_sdk_session_uses_the_courses_bucket(aws):
     sdk = aws.sdk_session()
     assert sdk.default_bucket() == aws.bucket
     assert sdk.boto_region_name == aws.region
+
+
+@pytest.mark.parametrize("scope", ["training", "inference"])
+@pytest.mark.parametrize("framework", session.CONTAINER_VERSIONS)
+def test_every_container_of_the_course_is_one_that_aws_publishes(framework, scope):
+    uri = session._image_uri(framework, "us-east-1", scope)
+    assert session.CONTAINER_VERSIONS[framework] in uri
+    if framework in ("pytorch", "huggingface"):
+        assert f"-{scope}:" in uri
