@@ -34,7 +34,7 @@ def spending(fractions: ArrayLike, alpha: float = 0.05) -> np.ndarray:
 
 
 def boundaries(fractions: ArrayLike, alpha: float = 0.05) -> np.ndarray:
-    """Bound of |z| at each look, so that all looks together raise a share alpha of false alarms.
+    """Bound of `|z|` at each look, so that all looks together raise a share alpha of false alarms.
 
     A bound depends on the looks up to it alone: whoever looks once more later changes none of those before.
 
@@ -57,13 +57,13 @@ def boundaries(fractions: ArrayLike, alpha: float = 0.05) -> np.ndarray:
 
 
 def crossing_probabilities(fractions: ArrayLike, bounds: ArrayLike, drift: float = 0.0) -> np.ndarray:
-    """Chance that |z| crosses its bound for the first time at each look.
+    """Chance that `|z|` crosses its bound for the first time at each look.
 
     With bounds of 1.96 at every look it is what peeking does; with `boundaries` and no drift it sums to alpha.
 
     Args:
         fractions: observed over planned observations at each look, shape (looks,), rising, in (0, 1].
-        bounds: of |z|, shape (looks,).
+        bounds: of `|z|`, shape (looks,).
         drift: expected z once all planned observations are there; 0 without any difference. A difference that a test
             with one look finds with the power 1 - beta has z(1 - alpha/2) + z(1 - beta).
 
@@ -124,10 +124,10 @@ def sequential_test(looks: pd.DataFrame, n_per_arm: int, alpha: float = 0.05) ->
         alpha: of the whole two-sided test.
 
     Returns:
-        The looks with the columns fraction (of the planned information), z, bound (of |z|), difference (treatment minus
-        control), low and high (an interval that holds the difference at all looks at once with probability 1 - alpha)
-        and crossed (whether |z| reaches its bound at this look or did at an earlier one). Looks after a fraction of 1
-        have nothing left to spend: their crossed is that of the last one before.
+        The looks with the columns fraction (of the planned information), z, bound (of `|z|`), difference (treatment
+        minus control), low and high (an interval that holds the difference at all looks at once with probability
+        1 - alpha) and crossed (whether `|z|` reaches its bound at this look or did at an earlier one).
+        Looks after a fraction of 1 have nothing left to spend: their crossed is that of the last one before.
 
     Raises:
         KeyError: a column is missing.
@@ -160,7 +160,7 @@ class _Walk:
         self._at, self._mass = np.zeros(1), np.ones(1)
 
     def beyond(self, time: float, bound: float) -> float:
-        """Chance that a path has not been stopped before and has |z| beyond a bound at a time."""
+        """Chance that a path has not been stopped before and has `|z|` beyond a bound at a time."""
         mean, deviation = self._step(time)
         limit = bound * np.sqrt(time)
         outside = stats.norm.sf((limit - mean) / deviation) + stats.norm.cdf((-limit - mean) / deviation)

@@ -42,7 +42,7 @@ def sequential_bounds(
 
     Args:
         fractions: of the planned observations, at each look, shape (looks,).
-        bounds: of |z|, shape (looks,).
+        bounds: of `|z|`, shape (looks,).
         paths: name to z at each look, shape (up to looks,).
         fixed: bound of a test with one look.
         ax: where to draw; a new figure when None.
