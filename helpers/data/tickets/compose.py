@@ -56,7 +56,7 @@ MISREAD: dict[str, tuple[str, ...]] = {
 }
 """What a hurried annotator takes a class for."""
 
-SUBJECTS: dict[str, float] = {"plain": 0.4, "contrast": 0.4, "second_intent": 0.4}
+SUBJECTS: dict[str, float] = {"plain": 0.4, "hard_negative": 0.2, "contrast": 0.4, "second_intent": 0.4}
 """Share of tickets with a subject line. Where there are two matters it names either, as in an answer to an old mail."""
 
 KINDS: tuple[str, ...] = ("plain", "hard_negative", "contrast", "second_intent", "ambiguous", "new_topic")
@@ -92,7 +92,7 @@ def draft(label: str, kind: str, split: str, rng: np.random.Generator) -> Draft:
     if kind == "plain":
         body = matter(label, split, rng)
     elif kind == "hard_negative":
-        body = _with_detail(bank(label)[f"{split}.hard"], label, split, rng, 0.3)
+        body = _with_detail(bank(label)[f"{split}.hard"], label, split, rng, 0.5)
     elif kind == "contrast":
         other = _another(LABELS, label, rng)
         turn = pick(bank("frames")[f"{split}.resolutions"], rng)

@@ -20,7 +20,7 @@ NEW_TOPIC_DATE = pd.Timestamp("2026-11-02")
 """From this day on, the test split holds tickets on a duty that no earlier ticket mentions."""
 
 SCALES = {
-    "smoke": {"n_train": 700, "n_validation": 250, "n_test": 400, "imbalance": 6.0},
+    "smoke": {"n_train": 700, "n_validation": 250, "n_test": 400, "imbalance": 4.0},
     "lab": {"n_train": 3_000, "n_validation": 700, "n_test": 1_500, "imbalance": 40.0},
     "full": {"n_train": 30_000, "n_validation": 5_000, "n_test": 8_000, "imbalance": 40.0},
 }
@@ -60,7 +60,7 @@ def corpus(
     seed: int = 0,
     *,
     noise: float = 0.05,
-    imbalance: float = 6.0,
+    imbalance: float = 4.0,
     ambiguous: float = 0.04,
     near_duplicates: float = 0.12,
     new_topic: float = 0.04,
@@ -106,7 +106,7 @@ def at_scale(seed: int = 0, scale: str | None = None, **options) -> Corpus:
 
     Args:
         seed: as in `corpus`.
-        scale: "smoke" (700, 250 and 400 tickets, classes up to 6:1), "lab" (3,000, 700 and 1,500, up to 40:1) or
+        scale: "smoke" (700, 250 and 400 tickets, classes up to 4:1), "lab" (3,000, 700 and 1,500, up to 40:1) or
             "full" (30,000, 5,000 and 8,000, up to 40:1); the environment variable COURSE_SCALE, else "lab", when None.
         options: as in `corpus`.
 
