@@ -103,7 +103,12 @@ def _loaded() -> tuple[Any, Any]:
     try:
         import torch
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"MiniLM needs torch and transformers: {_INSTALL}", name=error.name) from error
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     encoder = AutoModel.from_pretrained(path, dtype=torch.float32)
+    if shows_progress:
+        logging.enable_progress_bar()
     return AutoTokenizer.from_pretrained(path), encoder.eval()

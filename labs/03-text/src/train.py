@@ -111,10 +111,11 @@ def make_optimizer(model, options) -> torch.optim.Optimizer:
             key = name.startswith("head."), parameter.ndim > 1
             groups.setdefault(key, []).append(parameter)
     rates = {False: options.learning_rate, True: options.head_learning_rate}
-    return torch.optim.AdamW(
+    parts = [
         {"params": p, "lr": rates[head], "weight_decay": 0.01 if matrix else 0.0}
         for (head, matrix), p in sorted(groups.items())
-    )
+    ]
+    return torch.optim.AdamW(parts, fused=True)
 
 
 def make_schedule(optimizer, steps: int):
