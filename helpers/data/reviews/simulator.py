@@ -20,7 +20,7 @@ SCALES = {
 # A shop's small markets write, and are rated, less.
 SHARES = {"en": 1.0, "de": 0.8, "fr": 0.7, "es": 0.7, "ja": 0.5}
 
-UNSAID = 0.1  # standard deviation of the sentiment that a text does not tell
+UNSAID = 0.08  # standard deviation of the sentiment that a text does not tell
 TRIES = 200  # draws of a text that is not there yet
 
 

@@ -9,24 +9,26 @@ import numpy as np
 from helpers.data.reviews.banks import IRONY, VALENCE, Bank
 
 # Shares of the ways to write a review, and of what it begins with.
-KINDS = {"single": 0.36, "agreeing": 0.26, "contrast": 0.30, "ironic": 0.08}
+KINDS = {"single": 0.26, "agreeing": 0.52, "contrast": 0.17, "ironic": 0.05}
 LEVELS = {"hate": 0.16, "dislike": 0.18, "neutral": 0.24, "like": 0.21, "love": 0.21}
 
 LAST_WORD = 0.7  # weight of what follows a "but"
 ASIDE = 0.3  # weight of a neutral clause beside one with an opinion
-VERDICT = 0.3  # share of clauses that judge without naming anything of the product
+VERDICT = 0.75  # share of texts that also judge the product as a whole, and of these:
+ALONE = 0.2  # share that say no more
+BEFORE = 0.3  # share that judge first
 OPENED = 0.35
 CARELESS = 0.08  # share of texts without capitals, and as many without a full stop
 
+_BAD, _GOOD = ("hate", "dislike"), ("like", "love")
 _AGREEING = {
-    "hate": ("hate", "dislike", "neutral"),
-    "dislike": ("hate", "dislike", "neutral"),
-    "neutral": ("hate", "dislike", "neutral", "like", "love"),
-    "like": ("like", "love", "neutral"),
-    "love": ("like", "love", "neutral"),
+    "hate": (*_BAD, *_BAD, "neutral"),
+    "dislike": (*_BAD, *_BAD, "neutral"),
+    "neutral": ("neutral", "neutral", "neutral", *_BAD, *_GOOD),
+    "like": (*_GOOD, *_GOOD, "neutral"),
+    "love": (*_GOOD, *_GOOD, "neutral"),
 }
-_OPPOSED = {"hate": ("like", "love"), "dislike": ("like", "love"), "like": ("dislike", "hate")}
-_OPPOSED["love"] = _OPPOSED["like"]
+_OPPOSED = {"hate": _GOOD, "dislike": _GOOD, "like": _BAD, "love": _BAD}
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,28 @@ class Writer:
         while made is None:
             made = self._ways[kind]()
         text, valence = made
+        if kind != "ironic" and self._rng.random() < VERDICT:
+            text = self._judged(text, valence, alone=kind == "single" and self._rng.random() < ALONE)
         if self._rng.random() < OPENED:
             text = self._draw(self._own["opening"]) + self._bank.space + text
         return Text(self._typed(text), kind, valence)
 
+    def _judged(self, text: str, valence: float, alone: bool) -> str:
+        level = min(VALENCE, key=lambda name: abs(VALENCE[name] - valence))
+        verdict = self._sentence(self._draw(self._verdicts[level]))
+        if alone:
+            return verdict
+        order = (verdict, text) if self._rng.random() < BEFORE else (text, verdict)
+        return self._bank.space.join(order)
+
     def _single(self) -> tuple[str, float]:
         level = self._draw_level()
-        return self._sentence(self._draw(self._either()[level])), VALENCE[level]
+        return self._sentence(self._draw(self._own[level])), VALENCE[level]
 
     def _agreeing(self) -> tuple[str, float] | None:
         levels = first, second = self._pair_of_levels(_AGREEING)
         clause = self._draw(self._own[first])
-        # After praise or blame, a lukewarm verdict would take it back.
-        judged = (second != "neutral" or first == "neutral") and self._rng.random() < VERDICT
-        other = self._draw(self._verdicts[second]) if judged else self._beside(clause, second)
+        other = self._beside(clause, second)
         if other is None:
             return None
         weight = 0.5
@@ -90,7 +100,7 @@ class Writer:
         return self._sentence(text), (1 - LAST_WORD) * VALENCE[first] + LAST_WORD * VALENCE[second]
 
     def _ironic(self) -> tuple[str, float]:
-        sentence = self._draw(self._either()["ironic"])
+        sentence = self._draw(self._own["ironic"] + self._verdicts["ironic"])
         other = self._beside(sentence, "dislike")
         if other is None or self._rng.random() < 0.5:
             return sentence, IRONY
@@ -101,9 +111,6 @@ class Writer:
         while first not in partners:
             first = self._draw_level()
         return first, self._draw(partners[first])
-
-    def _either(self) -> dict[str, list[str]]:
-        return self._verdicts if self._rng.random() < VERDICT else self._own
 
     def _beside(self, clause: str, level: str) -> str | None:
         """A clause of the product that fits beside another one; None if there is none."""
