@@ -28,15 +28,18 @@ class Bank:
         stop: what ends a sentence.
         space: what stands between two sentences.
         contrast: what joins two clauses that disagree.
+        lukewarm: what a lukewarm verdict ("moyen", "regular", "geht so") adds to what a text says of the product. In
+            English "it's okay" is meant as it is said; elsewhere it is a polite no.
         apart: patterns; clauses that match different ones speak of different devices.
         clauses: by domain (or "any", for every product), split and kind: a clause without its stop for the kinds of
-            `VALENCE`, a whole sentence for "ironic" and "opening". `{n}` stands for a number.
+            `VALENCE` and "lukewarm", a whole sentence for "ironic" and "opening". `{n}` stands for a number.
     """
 
     language: str
     stop: str
     space: str
     contrast: tuple[str, ...]
+    lukewarm: float
     apart: tuple[re.Pattern, ...]
     clauses: Mapping[str, Mapping[str, Mapping[str, list[str]]]]
 
@@ -67,6 +70,7 @@ def bank(language: str) -> Bank:
         stop=frame["stop"],
         space=frame["space"],
         contrast=tuple(frame["contrast"]),
+        lukewarm=frame["lukewarm"],
         apart=tuple(re.compile(pattern) for pattern in frame["apart"]),
         clauses=content,
     )

@@ -18,9 +18,10 @@ SCALES = {
     "full": {"train": 6_000, "validation": 1_000, "test": 2_000},
 }
 # A shop's small markets write, and are rated, less.
-SHARES = {"en": 1.0, "de": 0.8, "fr": 0.7, "es": 0.7, "ja": 0.5}
+SHARES = {"en": 1.0, "de": 0.9, "fr": 0.8, "es": 0.8, "ja": 0.6}
 
 UNSAID = 0.08  # standard deviation of the sentiment that a text does not tell
+MOST = 100_000  # reviews of a language and split, for which there are numbers
 TRIES = 200  # draws of a text that is not there yet
 
 
@@ -76,7 +77,7 @@ def simulate(
         rater_rng = np.random.default_rng(streams[-1])
         raters.append(draw_raters(rater_rng, language, 100 * (index + 1), kinds))
         for place, split in enumerate(SPLITS):
-            first_id = 1_000_000 * (index + 1) + 100_000 * place
+            first_id = 10 * MOST * (index + 1) + MOST * place
             rng = np.random.default_rng(streams[place])
             rows = _reviews(rng, language, split, sizes[language].get(split, 0), tuple(domains), first_id)
             reviews.append(rows)
@@ -147,7 +148,7 @@ def _check(sizes: Mapping, domains: Sequence[str], n_raters: int, ratings_per_re
     ):
         if not asked or set(asked) - set(known):
             raise ValueError(f"choose {what} among {', '.join(known)}, got {', '.join(map(str, asked)) or 'none'}")
-    if min(size for by_split in sizes.values() for size in by_split.values()) < 0:
-        raise ValueError("a number of reviews is at least 0")
+    if any(not 0 <= size <= MOST for by_split in sizes.values() for size in by_split.values()):
+        raise ValueError(f"a language and split has between 0 and {MOST:,} reviews, got {sizes}")
     if not 1 <= ratings_per_review <= n_raters:
         raise ValueError(f"a review has 1 to {n_raters} ratings, as many as there are raters, got {ratings_per_review}")

@@ -10,13 +10,14 @@ from helpers.data.reviews.banks import IRONY, VALENCE, Bank
 
 # Shares of the ways to write a review, and of what it begins with.
 KINDS = {"single": 0.26, "agreeing": 0.52, "contrast": 0.17, "ironic": 0.05}
-LEVELS = {"hate": 0.16, "dislike": 0.18, "neutral": 0.24, "like": 0.21, "love": 0.21}
+LEVELS = {"hate": 0.13, "dislike": 0.15, "neutral": 0.3, "like": 0.21, "love": 0.21}
 
 LAST_WORD = 0.7  # weight of what follows a "but"
 ASIDE = 0.3  # weight of a neutral clause beside one with an opinion
 VERDICT = 0.75  # share of texts that also judge the product as a whole, and of these:
 ALONE = 0.2  # share that say no more
 BEFORE = 0.3  # share that judge first
+LUKEWARM = 0.6  # share of the verdicts on the neutral that are lukewarm
 OPENED = 0.35
 CARELESS = 0.08  # share of texts without capitals, and as many without a full stop
 
@@ -61,18 +62,21 @@ class Writer:
             made = self._ways[kind]()
         text, valence = made
         if kind != "ironic" and self._rng.random() < VERDICT:
-            text = self._judged(text, valence, alone=kind == "single" and self._rng.random() < ALONE)
+            text, valence = self._judged(text, valence, alone=kind == "single" and self._rng.random() < ALONE)
         if self._rng.random() < OPENED:
             text = self._draw(self._own["opening"]) + self._bank.space + text
         return Text(self._typed(text), kind, valence)
 
-    def _judged(self, text: str, valence: float, alone: bool) -> str:
+    def _judged(self, text: str, valence: float, alone: bool) -> tuple[str, float]:
         level = min(VALENCE, key=lambda name: abs(VALENCE[name] - valence))
+        if level == "neutral" and self._rng.random() < LUKEWARM:
+            level = "lukewarm"
+            valence += self._bank.lukewarm
         verdict = self._sentence(self._draw(self._verdicts[level]))
         if alone:
-            return verdict
+            return verdict, valence
         order = (verdict, text) if self._rng.random() < BEFORE else (text, verdict)
-        return self._bank.space.join(order)
+        return self._bank.space.join(order), valence
 
     def _single(self) -> tuple[str, float]:
         level = self._draw_level()
