@@ -45,6 +45,10 @@ REGRET = pd.DataFrame({"requests": [0, 10], "mean": [0, 5], "low": [0, 3], "high
 ROLLOUT = pd.DataFrame({"minute": [0, 1, 2], "share": [0, 0.5, 0], "value": [np.nan, 0.3, np.nan]})
 TRACE = pd.DataFrame({"time": [0, 10, 20], "backlog": [5, 40, 0], "instances": [0, 2, 1]})
 
+TRANSFER = pd.DataFrame([[0.6, 0.5], [0.4, 0.7]], index=["en", "de"], columns=["en", "de"])
+BOUNDS = pd.DataFrame({"score": [0.7, 0.5], "low": [0.65, 0.4], "high": [0.75, 0.6]}, index=["en", "ja"])
+RATERS = pd.DataFrame({"kappa": [0.7, 0.0, 0.6], "commonest": [0.4, 0.9, 0.45]})
+
 
 def drawings(label, scores):
     curve = evaluation.BusinessMetrics().cost_curve(label, scores["first"])
@@ -60,6 +64,9 @@ def drawings(label, scores):
             {"first": evaluation.card_precision_by_day(days, 10)}, 10, ax=ax
         ),
         "split_timeline": lambda ax=None: plots.split_timeline(10, 7, 7, 7, pd.Series(3, index=range(40)), ax=ax),
+        "transfer": lambda ax=None: plots.transfer(TRANSFER, ax=ax),
+        "release_gate": lambda ax=None: plots.release_gate(BOUNDS, 0.6, ax=ax),
+        "rater_quality": lambda ax=None: plots.rater_quality(RATERS, pd.Series([False, True, False]), ax=ax),
         "feature_importance": lambda ax=None: plots.feature_importance(pd.Series({"a": 0.3, "b": 0.7}), ax=ax),
         "gain": lambda ax=None: plots.gain({"first": CURVE}, marked_share=0.1, ax=ax),
         "profit": lambda ax=None: plots.profit({"first": pd.Series([0.0, 5.0, 3.0])}, ax=ax),

@@ -6,6 +6,7 @@ opaque and light, so that a figure stays legible on a dark page.
 
 from helpers.plots.experiments import detection, false_positives, regret, rollout_timeline, sequential_bounds
 from helpers.plots.explanations import feature_importance, shap_beeswarm
+from helpers.plots.languages import rater_quality, release_gate, transfer
 from helpers.plots.periods import daily_card_precision, split_timeline
 from helpers.plots.retention import gain, profit, qini, survival
 from helpers.plots.scores import confusion_matrix, cost_curve, precision_recall, reliability, roc
@@ -30,7 +31,9 @@ __all__ = [
     "precision_recall",
     "profit",
     "qini",
+    "rater_quality",
     "regret",
+    "release_gate",
     "reliability",
     "risk_coverage",
     "roc",
@@ -41,5 +44,6 @@ __all__ = [
     "split_timeline",
     "survival",
     "token_length_cdf",
+    "transfer",
     "use_style",
 ]

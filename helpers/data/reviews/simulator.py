@@ -51,6 +51,7 @@ def simulate(
     lazy: int = 1,
     hostile: int = 1,
     ratings_per_review: int = 5,
+    rater_seed: int | None = None,
 ) -> Reviews:
     """Write reviews and have them rated.
 
@@ -62,6 +63,7 @@ def simulate(
         lazy: raters who mostly give the same answer without reading.
         hostile: raters who say the opposite of what they read.
         ratings_per_review: by different raters.
+        rater_seed: another value has the same reviews rated by other people; the value of `seed` when None.
 
     Raises:
         ValueError: a language, split, domain or size is unknown or impossible, or more texts are asked for than the
@@ -73,8 +75,9 @@ def simulate(
     for index, language in enumerate(LANGUAGES):
         if language not in sizes:
             continue
-        streams = np.random.SeedSequence([seed, index]).spawn(len(SPLITS) + 1)
-        rater_rng = np.random.default_rng(streams[-1])
+        streams = np.random.SeedSequence([seed, index]).spawn(len(SPLITS))
+        people = seed if rater_seed is None else rater_seed
+        rater_rng = np.random.default_rng(np.random.SeedSequence([people, index], spawn_key=(len(SPLITS),)))
         raters.append(draw_raters(rater_rng, language, 100 * (index + 1), kinds))
         for place, split in enumerate(SPLITS):
             first_id = 10 * MOST * (index + 1) + MOST * place

@@ -10,14 +10,14 @@ from helpers.data.reviews.banks import IRONY, VALENCE, Bank
 
 # Shares of the ways to write a review, and of what it begins with.
 KINDS = {"single": 0.26, "agreeing": 0.52, "contrast": 0.17, "ironic": 0.05}
-LEVELS = {"hate": 0.13, "dislike": 0.15, "neutral": 0.3, "like": 0.21, "love": 0.21}
+LEVELS = {"hate": 0.13, "dislike": 0.15, "neutral": 0.36, "like": 0.18, "love": 0.18}
 
 LAST_WORD = 0.7  # weight of what follows a "but"
 ASIDE = 0.3  # weight of a neutral clause beside one with an opinion
 VERDICT = 0.75  # share of texts that also judge the product as a whole, and of these:
 ALONE = 0.2  # share that say no more
 BEFORE = 0.3  # share that judge first
-LUKEWARM = 0.6  # share of the verdicts on the neutral that are lukewarm
+LUKEWARM = 0.4  # share of the verdicts on the neutral that are lukewarm
 OPENED = 0.35
 CARELESS = 0.08  # share of texts without capitals, and as many without a full stop
 
