@@ -95,7 +95,7 @@ def risk_coverage(
         ax.axvline(coverage_target, label=f"coverage target {coverage_target:.0%}", **reference())
     ax.set(xlabel="Coverage (share of texts answered)", ylabel="Risk (share of answers that are wrong)", xlim=(0, 1))
     ax.set_ylim(bottom=0)
-    legend(ax, loc="upper left")
+    legend(ax, loc="lower right")
     return ax
 
 
