@@ -111,11 +111,12 @@ def test_a_change_that_nobody_can_handle_is_left(begin, monkeypatch):
 
 
 def test_what_all_have_heard_is_not_kept(begin):
-    server, quick, slow = begin(), Listener(), threading.Event()
+    server, quick, told, slow = begin(), Listener(), threading.Event(), threading.Event()
     server.state_changes.subscribe("quick", quick)
-    server.state_changes.subscribe("slow", lambda change: slow.wait(PATIENCE))
+    server.state_changes.subscribe("slow", lambda change: (told.set(), slow.wait(PATIENCE)))
     server.store.put("Model", "m", {})
     quick.wait(1)
+    assert told.wait(PATIENCE)  # who is stopped before that hears of it after the next start
     assert server.store.execute("SELECT COUNT(*) FROM state_changes") == [(1,)]
     slow.set()
     state_changes.stop(server)
