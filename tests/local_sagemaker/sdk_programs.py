@@ -29,7 +29,6 @@ def run_program(server: Running, folder: Path, program: str, *arguments: str) ->
         env=inherited | local_sagemaker.environment(server) | {"TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=280,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     last = done.stdout.strip().splitlines()[-1]
