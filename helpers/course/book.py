@@ -27,10 +27,15 @@ EXECUTED = (
     "helpers/evaluation.py",
     "helpers/plots",
     "helpers/deployment.py",
+    "helpers/rollout.py",
+    "helpers/canary.py",
+    "helpers/experiments",
+    "helpers/monitoring",
     "helpers/costs.py",
     "helpers/cleanup.py",
     "helpers/local_sagemaker",
     "book/01-fraud/serving_code",
+    "book/04-sentiment/rollout_code",
     "requirements.txt",
 )
 
