@@ -30,6 +30,14 @@ PHRASES = {
     "delivery": ["the parcel is late", "courier never came", "package lost on its way", "the parcel went elsewhere"],
     "refund": ["I want my money back", "return the payment", "give me a refund", "please refund the order"],
 }
+# A module that Python imports at its start: whoever asks for the network ends at once.
+NO_NETWORK = """
+import os, socket
+def refuse(*_, **__):
+    os.write(2, b"the network was asked for")
+    os._exit(99)
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
 FILLERS = ["hello", "dear team", "for days now", "please help", "thank you very much for looking into this again"]
 
 
@@ -76,9 +84,27 @@ def train(model_dir: Path, *given, **options: object) -> subprocess.CompletedPro
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, channels, encoder) -> tuple[Path, str]:
-    """Folder of an uninterrupted run's model, and what it printed."""
+    """Folder of the model of an uninterrupted run without a network, and what it printed."""
     folder = tmp_path_factory.mktemp("model")
-    return folder, train(folder, channels, encoder, patience=0).stdout
+    return folder, train(folder, channels | without_network(tmp_path_factory), encoder, patience=0).stdout
+
+
+def without_network(tmp_path_factory) -> dict[str, str]:
+    """Variables of a process in which a connection is an error, and which is not told that the Hub is out of reach."""
+    folder = tmp_path_factory.mktemp("no-network")
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    path = os.pathsep.join((str(folder), str(tasks.LABS.parent)))
+    return {"PYTHONPATH": path, "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
+
+
+def test_the_encoder_loads_without_a_network_and_a_connection_would_be_seen(tmp_path_factory):
+    environment = os.environ | without_network(tmp_path_factory)
+    embeds = "from helpers.encoders import minilm; print(minilm.embed(['a text']).shape)"
+    connects = "import socket; socket.create_connection(('huggingface.co', 443))"
+    for program, code in ((embeds, 0), (connects, 99)):
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
 
 
 @contextmanager
