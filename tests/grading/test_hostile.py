@@ -41,7 +41,9 @@ class Graded:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The files by name, but for what interpreters beside this one compile and replace at any moment."""
+    files = (path for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts and path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,6 @@ def graded(tmp_path_factory, project, listener) -> Iterator[Graded]:
     canary.write_text("canary")
     submit(course, str(canary), listener[0])
     before = files_below(course / "source") | files_below(root) | files_below(project / "helpers")
-    before = {name: content for name, content in before.items() if "__pycache__" not in name}
     writer = GradebookWriter(course, "target", nbgrader_config(course, course))
     package = pool.read_package(course / "source" / "target", "target", limits=LIMITS)
     submissions = find_submissions(course / "submitted", "target")
@@ -161,7 +162,7 @@ def test_the_host_is_untouched(graded: Graded, project: Path):
     after = files_below(graded.root / "source") | files_below(graded.root.parent) | files_below(project / "helpers")
     changed = [name for name, content in graded.before.items() if after.get(name) != content]
     assert changed == []
-    new = [name for name in after if name not in graded.before and "__pycache__" not in name]
+    new = [name for name in after if name not in graded.before]
     assert [
         name for name in new if not name.startswith(("course/autograded/", "course/feedback/", "course/grad"))
     ] == []

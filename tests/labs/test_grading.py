@@ -35,7 +35,7 @@ def graded(request, project, tmp_path_factory) -> tuple[list[str], dict[str, Ver
     lab = request.param
     root = tmp_path_factory.mktemp("course")
     for folder in ("labs", "source", "release"):
-        shutil.copytree(project / folder, root / folder)
+        shutil.copytree(project / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(project / "nbgrader_config.py", root / "nbgrader_config.py")
     source, release = (json.loads((root / f"{kind}/{lab}/{lab}.ipynb").read_text()) for kind in ("source", "release"))
     tasks = cells_of(source, solution=True, grade=False)

@@ -92,7 +92,7 @@ def both(request, project, tmp_path_factory) -> Iterator[Both]:
     short = request.param == "short"
     ours = tmp_path_factory.mktemp("parity") / "ours"
     for folder in ("source", "release", "labs"):
-        shutil.copytree(project / folder, ours / folder)
+        shutil.copytree(project / folder, ours / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in (ours / "source" / "fraud-audit", ours / "release" / "fraud-audit"):
         shutil.rmtree(folder)
     shutil.copyfile(project / "nbgrader_config.py", ours / "nbgrader_config.py")
