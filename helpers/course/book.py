@@ -36,6 +36,7 @@ EXECUTED = (
     "helpers/local_sagemaker",
     "book/01-fraud/serving_code",
     "book/04-sentiment/rollout_code",
+    "labs/03-text/src",
     "requirements.txt",
 )
 
