@@ -196,6 +196,7 @@ def test_frozen_layers_keep_their_weights_and_patience_ends_a_run(tmp_path, chan
     [
         ({"fp16": "on"}, "there is no GPU"),
         ({"freeze_layers": 3}, "freeze_layers is 0 to 2, got 3"),
+        ({"max_seq_len": 600}, "this encoder reads at most 512 tokens a text"),
         ({"train": "/nowhere"}, "the channel train (/nowhere) holds no .csv file"),
     ],
 )

@@ -138,6 +138,9 @@ class Run:
         self.train, self.validation = train, validation
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         encoder = classifier.load_encoder(options.encoder)
+        longest = getattr(encoder.config, "max_position_embeddings", None)
+        if longest and options.max_seq_len > longest:
+            raise ValueError(f"this encoder reads at most {longest} tokens a text")
         self.model = classifier.TextClassifier(encoder, len(labels)).to(self.device)
         self.frozen = classifier.freeze(self.model, options.freeze_layers)
         self.half = half_precision(options.fp16)
