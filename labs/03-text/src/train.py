@@ -191,8 +191,12 @@ class Run:
         """Train until the epochs are done, or validation has not improved for long."""
         while self.progress.epoch < self.options.epochs and not self.is_stale():
             self.train_epoch()
-            self.close_epoch()
+            measured = self.close_epoch()
             self.write_checkpoint()
+            # Said only now: whoever reads it may take the instance away.
+            shown = " ".join(f"{name}={value:.6g};" for name, value in measured.items())
+            rate = self.progress.samples / self.progress.seconds
+            print(f"{shown} samples_per_second={rate:.1f};", flush=True)
 
     def is_stale(self) -> bool:
         """Whether the last `patience` epochs were no better than the best one."""
@@ -247,7 +251,7 @@ class Run:
         with torch.autocast(self.device.type, torch.float16, enabled=self.half):
             return self.model(**{k: v.to(self.device) for k, v in batch.items()})
 
-    def close_epoch(self) -> None:
+    def close_epoch(self) -> dict:
         """Judge the epoch on the validation channel; keep the best one's weights."""
         at, rows = self.progress, self.validation
         predicted = torch.empty(len(rows.tokens), dtype=torch.long)
@@ -268,8 +272,7 @@ class Run:
             at.best_macro_f1, at.best_epoch = macro_f1, at.epoch
             state = self.model.state_dict()
             self.best = {name: value.cpu().clone() for name, value in state.items()}
-        shown = " ".join(f"{k}={v:.6g};" for k, v in measured.items())
-        print(f"{shown} samples_per_second={at.samples / at.seconds:.1f};", flush=True)
+        return measured
 
     def metrics(self) -> dict:
         """What metrics.json holds."""
