@@ -6,23 +6,15 @@ faster than an endpoint would show them.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from helpers import canary
+
 HISTORY_MINUTES = 60
-# CloudWatch looks this much further back than the evaluation periods, for datapoints in the place of missing ones.
-EXTRA_PERIODS = 2
-COMPARISONS = {
-    "GreaterThanOrEqualToThreshold": operator.ge,
-    "GreaterThanThreshold": operator.gt,
-    "LessThanThreshold": operator.lt,
-    "LessThanOrEqualToThreshold": operator.le,
-}
 STATISTICS = {
     "Average": np.mean,
     "Sum": np.sum,
@@ -166,17 +158,31 @@ def _first_alarm(service: Mapping[str, Any], alarm: Mapping[str, Any], series: S
     if rest or not period:
         raise ValueError(f"{alarm['AlarmName']}: the metrics have a value a minute, not every {alarm['Period']} s")
     reported = _find(service, alarm, series)
-    ages = range(alarm["EvaluationPeriods"] + EXTRA_PERIODS)
+    ends = np.arange(period, len(reported) + 1)
+    values = np.array([_statistic(alarm, reported[end - period : end]) for end in ends])
+    states = np.empty(len(ends), dtype=object)
+    # The periods that end at a minute are evaluated every `period` minutes, those that end at the next one apart.
+    for offset in range(period):
+        states[offset::period] = canary.alarm_states(values[offset::period], _members(alarm))
+    in_stage = ends >= HISTORY_MINUTES
+    tripped = ends[in_stage & (states == canary.ALARM)]
+    return int(tripped[0]) - HISTORY_MINUTES if len(tripped) else None
 
-    @functools.cache
-    def statistic(end: int) -> float | None:
-        return _statistic(alarm, reported[max(end - period, 0) : end]) if end > 0 else None
 
-    for minute in range(minutes + 1):
-        ends = [HISTORY_MINUTES + minute - age * period for age in reversed(ages)]
-        if _is_alarm(alarm, [statistic(end) for end in ends]):
-            return minute
-    return None
+def _members(alarm: Mapping[str, Any]) -> canary.Alarm:
+    """What of a request says when the alarm goes off."""
+    comparison, threshold = alarm["ComparisonOperator"], alarm["Threshold"]
+    if comparison in ("GreaterThanThreshold", "LessThanOrEqualToThreshold"):
+        threshold = np.nextafter(threshold, np.inf)
+    elif comparison not in ("GreaterThanOrEqualToThreshold", "LessThanThreshold"):
+        raise ValueError(f"{alarm['AlarmName']}: the rehearsal does not know {comparison}")
+    return canary.Alarm(
+        threshold=threshold,
+        evaluation_periods=alarm["EvaluationPeriods"],
+        datapoints_to_alarm=alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]),
+        missing=alarm.get("TreatMissingData", "missing"),
+        below=comparison.startswith("Less"),
+    )
 
 
 def _find(service: Mapping[str, Any], alarm: Mapping[str, Any], series: Series) -> list[np.ndarray]:
@@ -192,29 +198,11 @@ def _find(service: Mapping[str, Any], alarm: Mapping[str, Any], series: Series) 
     return nothing
 
 
-def _statistic(alarm: Mapping[str, Any], values: Sequence[np.ndarray]) -> float | None:
-    """An alarm's statistic of some minutes; None when nothing was reported in them."""
+def _statistic(alarm: Mapping[str, Any], values: Sequence[np.ndarray]) -> float:
+    """An alarm's statistic of some minutes; NaN when nothing was reported in them."""
     together = np.concatenate(values)
     if not len(together):
-        return None
+        return np.nan
     if "Statistic" in alarm:
         return float(STATISTICS[alarm["Statistic"]](together))
     return float(np.percentile(together, float(alarm["ExtendedStatistic"].removeprefix("p"))))
-
-
-def _is_alarm(alarm: Mapping[str, Any], points: Sequence[float | None]) -> bool:
-    """Whether datapoints, oldest first, put an alarm into the state ALARM.
-
-    Source: "Configuring how CloudWatch alarms treat missing data" in the CloudWatch user guide.
-    """
-    periods, treatment = alarm["EvaluationPeriods"], alarm.get("TreatMissingData", "missing")
-    to_alarm = alarm.get("DatapointsToAlarm", periods)
-    judged = [(age, value) for age, value in enumerate(reversed(points), 1) if value is not None][:periods]
-    beyond = COMPARISONS[alarm["ComparisonOperator"]]
-    breaching = sum(beyond(value, alarm["Threshold"]) for _, value in judged)
-    filled = periods - len(judged)
-    if breaching >= to_alarm or (treatment == "breaching" and breaching + filled >= to_alarm):
-        return True
-    # A single breach that is old enough is sure of itself when nothing newer speaks against it.
-    stale = bool(judged) and breaching == len(judged) and judged[-1][0] >= to_alarm
-    return treatment == "missing" and filled > 0 and stale
