@@ -61,7 +61,7 @@ def cross_entropy(head: LogisticRegression, vectors, targets: np.ndarray) -> flo
 def parse_options() -> argparse.Namespace:
     """Hyperparameters as SageMaker passes them, folders from its environment."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--C", type=float, default=3.0)
+    parser.add_argument("--C", type=float, default=1.0)
     parser.add_argument("--languages", default="all", help="codes by commas, or all")
     parser.add_argument("--train", default=os.environ.get("SM_CHANNEL_TRAIN"))
     parser.add_argument("--model_dir", default=os.environ.get("SM_MODEL_DIR"))

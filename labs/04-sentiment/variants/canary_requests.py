@@ -109,9 +109,7 @@ def wrong_average_of_one(service, limits):
 
 def wrong_threshold_in_percent(service, limits):
     # the metric is a share of 1
-    return _requests(
-        service, limits, errors={"Threshold": 100 * limits["error_share"]}
-    )
+    return _requests(service, limits, errors={"Threshold": 100 * limits["error_share"]})
 
 
 def wrong_latency_in_milliseconds(service, limits):

@@ -22,7 +22,9 @@ def _mismatch(
     p_value = (
         test(observed, expected)
         if test
-        else stats.chi2.sf(((observed - expected) ** 2 / expected).sum(), len(names) - 1)
+        else stats.chi2.sf(
+            ((observed - expected) ** 2 / expected).sum(), len(names) - 1
+        )
     )
     return {
         "users": {name: int(users.get(name, 0)) for name in names},

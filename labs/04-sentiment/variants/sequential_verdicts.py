@@ -1,5 +1,7 @@
 """Answers that the tests of sequential_verdicts must tell apart."""
 
+import itertools
+
 import numpy as np
 
 
@@ -17,7 +19,7 @@ def _verdicts(
     looks = [tuple(float(value) for value in look) for look in looks]
     falls = any(
         late < early
-        for before, after in zip(looks, looks[1:], strict=False)
+        for before, after in itertools.pairwise(looks)
         for early, late in zip(before, after, strict=True)
     )
     if checks and (len(looks) > len(bounds) or falls):

@@ -24,7 +24,9 @@ def right_one_coin(ratings, labels):
         score = np.zeros((len(share), len(labels)))
         rows = share.index.get_indexer(ratings["review_id"])
         np.add.at(score, (rows, vote), weight)
-        value = np.exp(score - score.max(axis=1, keepdims=True)) * share.mean().to_numpy()
+        value = (
+            np.exp(score - score.max(axis=1, keepdims=True)) * share.mean().to_numpy()
+        )
         value /= value.sum(axis=1, keepdims=True)
         share = pd.DataFrame(value, index=share.index, columns=labels)
     return share * 0.95 + 0.05 / len(labels)

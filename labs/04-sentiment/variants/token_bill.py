@@ -24,6 +24,12 @@ def _bill(
 ):
     if (reviews["language"] == reference).sum() == 0:
         raise ValueError("no review in the reference language")
+
+    def ratio(tokens, below):
+        if by_review:
+            return np.mean(tokens / np.maximum(below, 1))
+        return tokens.sum() / below.sum()
+
     rows = {}
     for language in sorted(reviews["language"].unique()):
         own = reviews[reviews["language"] == language]
@@ -31,14 +37,9 @@ def _bill(
         n_characters = np.array([characters(text) for text in own["text"]])
         read = own["tokens"].to_numpy() + special
         tokens = own["tokens"].to_numpy()
-        ratio = (
-            (lambda below: np.mean(tokens / np.maximum(below, 1)))
-            if by_review
-            else (lambda below: tokens.sum() / below.sum())
-        )
         rows[language] = {
-            "tokens_per_word": np.nan if language in unspaced else ratio(n_words),
-            "tokens_per_character": ratio(n_characters),
+            "tokens_per_word": np.nan if language in unspaced else ratio(tokens, n_words),
+            "tokens_per_character": ratio(tokens, n_characters),
             "unknown": own["unknown"].sum() / tokens.sum(),
             "truncated": np.mean([not fits(count, max_tokens) for count in read]),
             "usd_per_1000": usd_per_million_tokens
