@@ -242,24 +242,24 @@ for seed, n, limit, reference, unspaced in (
     (2, 200, 16, "fr", ("ja", "th")),
     (3, 90, 512, "ja", ()),
 ):
-    reviews = drawn_reviews(seed, n)
-    given = reviews.copy()
-    want = expected_bill(reviews, 1.5, limit, reference, unspaced)
+    table = drawn_reviews(seed, n)
+    given = table.copy()
+    want = expected_bill(table, 1.5, limit, reference, unspaced)
     call = functools.partial(
         token_bill, max_tokens=limit, reference=reference, unspaced=unspaced
     )
-    same_bill(call(reviews, 1.5), want, f"{n} reviews, at most {limit} tokens")
-    assert reviews.equals(given), "the argument was changed"
-    decomposed = reviews.assign(
-        text=reviews["text"].map(lambda text: unicodedata.normalize("NFD", text))
+    same_bill(call(table, 1.5), want, f"{n} reviews, at most {limit} tokens")
+    assert table.equals(given), "the argument was changed"
+    decomposed = table.assign(
+        text=table["text"].map(lambda text: unicodedata.normalize("NFD", text))
     )
     same_bill(call(decomposed, 1.5), want, "accents as code points of their own")
-    same_bill(call(reviews.sample(frac=1, random_state=0), 1.5), want, "other order")
-    same_bill(call(pd.concat([reviews, reviews]), 1.5), want, "every review twice")
-    spaced = reviews.assign(text="  " + reviews["text"].str.replace(" ", " \t\n"))
+    same_bill(call(table.sample(frac=1, random_state=0), 1.5), want, "other order")
+    same_bill(call(pd.concat([table, table]), 1.5), want, "every review twice")
+    spaced = table.assign(text="  " + table["text"].str.replace(" ", " \t\n"))
     same_bill(call(spaced, 1.5), want, "more white space")
     dearer = want.assign(usd_per_1000=want["usd_per_1000"] * 3)
-    same_bill(call(reviews, 4.5), dearer, "three times the price")
+    same_bill(call(table, 4.5), dearer, "three times the price")
 edge = four_reviews.assign(tokens=[6, 7, 6, 6])
 assert token_bill(edge, 1.0, 8)["truncated"].tolist() == [1, 0, 0], (
     "a review of 6 tokens and 2 special ones fits into 8"
@@ -275,7 +275,7 @@ else:
 # %% [markdown]
 # ### What our reviews cost
 #
-# Two vocabularies: the word pieces of the multilingual encoder, and plain UTF-8 bytes, which byte-level models read. At 0.10 USD for a million tokens and 64 tokens a review:
+# Two vocabularies: the word pieces of the multilingual encoder, and plain UTF-8 bytes, which byte-level models read. At 0.10 USD for a million tokens and 128 tokens a review:
 
 # %%
 sample = test.groupby("language").head(40)
@@ -286,7 +286,7 @@ for name, tokenize in tokenizers.items():
     counted = sample.assign(
         tokens=tokens.map(len), unknown=tokens.map(lambda t: list(t).count("<unk>"))
     )
-    bills[name] = token_bill(counted, usd_per_million_tokens=0.10, max_tokens=64)
+    bills[name] = token_bill(counted, usd_per_million_tokens=0.10, max_tokens=128)
 pd.concat(bills, names=["tokenizer"]).round(3)
 
 # %% [markdown]
@@ -1065,7 +1065,8 @@ rng = np.random.default_rng(SEED)
 users = pd.DataFrame({"user_id": rng.integers(0, N_USERS, 3 * N_USERS // 2)})
 users["review"] = rng.integers(0, len(test), len(users))
 weights = {"champion": 1.0, "candidate": 1.0}
-few = users.head(len(users) // 20)
+few = pd.DataFrame({"user_id": np.repeat(range(20), 3)})
+few["review"] = rng.integers(0, len(test), len(few))
 with ThreadPoolExecutor(4) as pool:
     drawn = list(pool.map(ask, few["review"]))
 by_request = few.assign(variant=[answer["release"] for answer in drawn])
@@ -1390,7 +1391,7 @@ gap = difference_interval(int(a), int(n_a), int(b), int(n_b))
 names = {"a": "champion", "b": "candidate"}
 print(f"stopped at look {stop + 1}: {names.get(verdicts[stop], verdicts[stop])}")
 print(f"agreement {a / n_a:.3f} and {b / n_b:.3f}")
-print(f"difference {gap.difference:+.3f}, 95 % from {gap.low:+.3f} to {gap.high:+.3f}")
+print(f"difference {gap.estimate:+.3f}, 95 % from {gap.low:+.3f} to {gap.high:+.3f}")
 
 # %% [markdown]
 # Two things to keep in mind. The interval is that of a test with one look: of an experiment that stopped early it is too short, and its middle too far from 0. And *no difference* means that this experiment, of this size, has found none: the plan of task 4 says what it could have found.

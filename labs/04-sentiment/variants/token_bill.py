@@ -38,7 +38,9 @@ def _bill(
         read = own["tokens"].to_numpy() + special
         tokens = own["tokens"].to_numpy()
         rows[language] = {
-            "tokens_per_word": np.nan if language in unspaced else ratio(tokens, n_words),
+            "tokens_per_word": np.nan
+            if language in unspaced
+            else ratio(tokens, n_words),
             "tokens_per_character": ratio(tokens, n_characters),
             "unknown": own["unknown"].sum() / tokens.sum(),
             "truncated": np.mean([not fits(count, max_tokens) for count in read]),
