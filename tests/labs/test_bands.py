@@ -85,3 +85,40 @@ def test_honest_churn_scores_stay_in_their_band(seed):
     label = rows.loc[rows["day"] == 330, "churned"]
     score = solution("02-churn-audit", "honest_scores")(rows, 330).reindex(label.index)
     assert 0.6 < roc_auc_score(label, score) < 0.92
+
+
+def task_of(lab: str, name: str) -> tuple:
+    """The namespace of one task with its solution in it, and the solution."""
+    task = next(task for task in tasks.tasks() if (task.lab, task.name) == (lab, name))
+    namespace = tasks.run_setup(task)
+    for cell in (task.solution, *task.examples[:1]):
+        tasks.execute(cell, namespace)
+    return namespace, namespace[name]
+
+
+def test_soft_labels_stay_in_their_band():
+    namespace, soft_labels = task_of("04-sentiment", "soft_labels")
+    losses = []
+    for seed in range(40, 46):
+        votes, true = namespace["panel"](seed)
+        losses.append(namespace["log_loss_of"](soft_labels(votes, namespace["CLASSES"]), true))
+    assert 0.36 < np.mean(losses) < 0.58
+
+
+def test_stopping_bounds_hold_their_level_and_their_power():
+    from helpers import experiments
+
+    stopping_bounds = solution("04-sentiment", "stopping_bounds")
+    for n_looks, alpha in ((20, 0.05), (12, 0.1), (4, 0.01)):
+        time = np.arange(1, n_looks + 1) / n_looks
+        bounds = stopping_bounds(n_looks, alpha)
+        known = experiments.boundaries(time, alpha)
+        assert np.allclose(np.minimum(bounds, 7), np.minimum(known, 7), atol=0.02)
+        assert experiments.crossing_probabilities(time, bounds).sum() == pytest.approx(alpha, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 5])
+def test_honest_classes_stay_in_their_band(seed):
+    namespace, honest_classes = task_of("04-sentiment-audit", "honest_classes")
+    rows = namespace["catalogue"](seed)
+    assert 0.53 < (honest_classes(rows) == rows["label"]).mean() < 0.75

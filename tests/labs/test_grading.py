@@ -29,7 +29,7 @@ def cells_of(notebook: dict, **wanted: bool) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=["fraud", "fraud-audit", "churn", "churn-audit"])
+@pytest.fixture(scope="module", params=["fraud", "fraud-audit", "churn", "churn-audit", "sentiment", "sentiment-audit"])
 def graded(request, project, tmp_path_factory) -> tuple[list[str], dict[str, Verdict]]:
     """A lab's solution cells, and the verdict on each student."""
     lab = request.param
@@ -49,7 +49,14 @@ def graded(request, project, tmp_path_factory) -> tuple[list[str], dict[str, Ver
 
 
 def test_every_lab_is_graded_here(project):
-    assert {lab.name for lab in find_labs(project)} == {"fraud", "fraud-audit", "churn", "churn-audit"}
+    assert {lab.name for lab in find_labs(project)} == {
+        "fraud",
+        "fraud-audit",
+        "churn",
+        "churn-audit",
+        "sentiment",
+        "sentiment-audit",
+    }
 
 
 @pytest.mark.timeout(900)

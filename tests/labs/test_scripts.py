@@ -16,6 +16,7 @@ SCRIPTS = sorted(tasks.LABS.glob("*/src/*.py"))
 CONTAINERS = {
     "01-fraud": {"numpy", "pandas", "scipy", "sklearn", "xgboost"},
     "02-churn": {"joblib", "numpy", "pandas", "scipy", "sklearn"},
+    "04-sentiment": {"joblib", "numpy", "pandas", "scipy", "sklearn"},
     "03-text": {"numpy", "pandas", "safetensors", "sklearn", "torch", "transformers"},
 }
 
@@ -105,3 +106,74 @@ def test_the_churn_model_refuses_what_it_cannot_read(churn_model):
         inference.input_fn("{}", "application/json")
     with pytest.raises(ValueError, match="2 features, login to ticket, got 3 columns"):
         inference.predict_fn(inference.input_fn("1,2,3", "text/csv"), inference.model_fn(str(folder)))
+
+
+@pytest.fixture(scope="module")
+def sentiment_model(tmp_path_factory):
+    """Folder of a trained sentiment head, and the serving functions beside it."""
+    folder = tmp_path_factory.mktemp("sentiment")
+    (folder / "train").mkdir()
+    (folder / "model").mkdir()
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, 4))
+    likely = np.digitize(vectors[:, 0], [-0.5, 0.5])
+    rows = pd.DataFrame(np.eye(3)[likely] * 0.9 + 1 / 30, columns=["p_negative", "p_neutral", "p_positive"])
+    rows = rows.join(pd.DataFrame(vectors, columns=[f"v{i}" for i in range(4)]))
+    rows.insert(0, "language", np.where(np.arange(400) % 4, "en", "ja"))
+    rows.to_csv(folder / "train" / "rows.csv", index=False)
+    places = {"SM_CHANNEL_TRAIN": str(folder / "train"), "SM_MODEL_DIR": str(folder / "model")}
+    done = run("04-sentiment/src/train.py", "--languages", "en", **places)
+    assert done.returncode == 0, done.stderr
+    assert "cross_entropy=" in done.stdout
+    specification = importlib.util.spec_from_file_location(
+        "sentiment_inference", tasks.LABS / "04-sentiment/src/inference.py"
+    )
+    inference = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(inference)
+    return folder, inference
+
+
+def test_the_sentiment_head_learns_the_probabilities_of_the_languages_it_is_told(sentiment_model):
+    folder, _ = sentiment_model
+    metrics = json.loads((folder / "model" / "metrics.json").read_text())
+    assert metrics["rows"] == 300
+    assert metrics["cross_entropy"] < 0.7
+
+
+def test_the_sentiment_head_answers_vectors_with_label_probability_and_release(sentiment_model, monkeypatch):
+    folder, inference = sentiment_model
+    monkeypatch.setenv("RELEASE", "candidate")
+    model = inference.model_fn(str(folder / "model"))
+    body = json.dumps({"vectors": [[-2, 0, 0, 0], [0, 0, 0, 0], [2, 0, 0, 0]]})
+    answers = inference.predict_fn(inference.input_fn(body, "application/json"), model)
+    assert [answer["label"] for answer in answers] == ["negative", "neutral", "positive"]
+    assert all(sum(answer["probability"].values()) == pytest.approx(1, abs=1e-3) for answer in answers)
+    text, media_type = inference.output_fn(answers, "application/json")
+    assert json.loads(text)[0]["release"] == "candidate"
+    assert media_type == "application/json"
+
+
+def test_the_sentiment_head_refuses_what_it_cannot_read(sentiment_model):
+    folder, inference = sentiment_model
+    model = inference.model_fn(str(folder / "model"))
+    with pytest.raises(ValueError, match="application/json"):
+        inference.input_fn("1,2", "text/csv")
+    for body in ("{}", '{"vectors": [1, 2]}'):
+        with pytest.raises(ValueError, match="one list of numbers per text"):
+            inference.input_fn(body, "application/json")
+    with pytest.raises(ValueError, match="a vector has 4 numbers, got 2"):
+        inference.predict_fn(np.zeros((1, 2)), model)
+
+
+def test_a_sentiment_release_fails_dawdles_and_errs_as_its_environment_says(sentiment_model, monkeypatch):
+    folder, inference = sentiment_model
+    model, vectors = inference.model_fn(str(folder / "model")), np.array([[2.0, 0, 0, 0]])
+    slept = []
+    monkeypatch.setattr(inference.time, "sleep", slept.append)
+    monkeypatch.setenv("SLOW_SHARE", "1")
+    monkeypatch.setenv("WRONG_SHARE", "1")
+    assert inference.predict_fn(vectors, model)[0]["label"] != "positive"
+    assert slept == [inference.SLOW_SECONDS]
+    monkeypatch.setenv("FAIL_SHARE", "1")
+    with pytest.raises(RuntimeError, match="fails on some requests"):
+        inference.predict_fn(vectors, model)
