@@ -290,7 +290,7 @@ for name, tokenize in tokenizers.items():
 pd.concat(bills, names=["tokenizer"]).round(3)
 
 # %% [markdown]
-# Bytes bill Japanese for three per character, and cut its reviews where English ones end whole. The word pieces know all five languages; what is left is that German words are longer than English ones.
+# The word pieces were learnt on all five languages and bill them nearly alike. In bytes, a Japanese character costs three: its reviews, which are the shortest in characters, become the dearest, and most of what is cut is Japanese. The number per word says nothing of this, because there is none.
 
 # %% [markdown]
 # ### Vectors
@@ -1752,7 +1752,7 @@ for number, (changes, limits) in enumerate(
 # %%
 FAULTS = {
     "fails": {"FAIL_SHARE": "0.3"},
-    "dawdles": {"SLOW_SHARE": "0.3"},
+    "dawdles": {"SLOW_SHARE": "0.12"},
     "errs": {"WRONG_SHARE": "0.95"},
     "good": {},
 }
@@ -1852,11 +1852,14 @@ seen = pd.DataFrame(records).sort_values("at")
 seen["release"] = seen["release"].fillna("(failed)")
 seen["second"] = (seen["at"] - seen["at"].min()).astype(int)
 per_second = seen.groupby(["second", "release"]).size().unstack(fill_value=0)
-ax = per_second.plot.area(linewidth=0, figsize=(7, 3.6), color=plots.COLOURS)
+order = ["champion", "candidate", *FAULTS, "(failed)"]
+per_second = per_second.reindex(columns=order, fill_value=0)
+colours = [*plots.COLOURS[: len(order) - 1], "black"]
+ax = per_second.plot.area(linewidth=0, figsize=(7, 3.6), color=colours)
 for outcome in outcomes.values():
     ax.axvline(outcome["until"] - seen["at"].min(), color=plots.REFERENCE, ls=":")
 ax.set(xlabel="time (s)", ylabel="answers per second, by release")
-ax.legend(ncols=4, fontsize="small", loc="lower left")
+ax.legend(ncols=4, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
 print(f"{seen['failed'].mean():.2%} of {len(seen):,} requests failed")
 
 # %% nbgrader="test" grade_id="test_rollback" points=2 tags=["in-process"]
