@@ -59,7 +59,7 @@ plots.use_style()
 corpus = reviews.at_scale(seed=SEED)
 SCALE = scale()
 # Texts of each language that are embedded: the encoder takes most of the lab's time.
-N_TRAIN, N_TEST = {"smoke": (60, 40), "lab": (360, 160), "full": (6000, 2000)}[SCALE]
+N_TRAIN, N_TEST = {"smoke": (40, 30), "lab": (360, 160), "full": (6000, 2000)}[SCALE]
 by_split = dict(iter(corpus.reviews.groupby("split")))
 train = by_split["train"].groupby("language").head(N_TRAIN).reset_index(drop=True)
 test = by_split["test"].groupby("language").head(N_TEST).reset_index(drop=True)
@@ -1060,7 +1060,7 @@ else:
 # First as SageMaker splits it: by request. Then by user, with a hash of the user's id that names the variant.
 
 # %%
-N_USERS = {"smoke": 240, "lab": 2400, "full": 24000}[SCALE]
+N_USERS = {"smoke": 160, "lab": 2400, "full": 24000}[SCALE]
 rng = np.random.default_rng(SEED)
 users = pd.DataFrame({"user_id": rng.integers(0, N_USERS, 3 * N_USERS // 2)})
 users["review"] = rng.integers(0, len(test), len(users))
@@ -1767,7 +1767,7 @@ watched = {
     "requests_per_minute": 2400,
     "max_percent": 50,
     "label_share": 0.5,
-    "label_delay_minutes": 4,
+    "label_delay_minutes": 3,
 }
 minute = 1 if aws.backend == "local" else 60  # seconds of the wall clock
 limits
