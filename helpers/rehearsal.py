@@ -158,7 +158,9 @@ def _first_alarm(service: Mapping[str, Any], alarm: Mapping[str, Any], series: S
     if rest or not period:
         raise ValueError(f"{alarm['AlarmName']}: the metrics have a value a minute, not every {alarm['Period']} s")
     reported = _find(service, alarm, series)
-    ends = np.arange(period, len(reported) + 1)
+    # Older minutes than these lie outside of the first evaluation's range.
+    oldest = HISTORY_MINUTES - (alarm["EvaluationPeriods"] + 3) * period
+    ends = np.arange(max(period, oldest), len(reported) + 1)
     values = np.array([_statistic(alarm, reported[end - period : end]) for end in ends])
     states = np.empty(len(ends), dtype=object)
     # The periods that end at a minute are evaluated every `period` minutes, those that end at the next one apart.
