@@ -1597,8 +1597,8 @@ def canary_requests(service: dict, limits: dict) -> dict:
         **{"Period": 300, "EvaluationPeriods": 3, "DatapointsToAlarm": 3},
     }
     alarms = [alarm | common for alarm in (errors, latency, quality)]
-    # Three periods of labels after the first has come, and as much to spare.
-    bake = min(service["label_delay_minutes"] + 30, 60) * 60
+    # Three periods of labels after the first has come, and some minutes to spare.
+    bake = min(service["label_delay_minutes"] + 24, 60) * 60
     routing = {
         "Type": "CANARY",
         "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": service["max_percent"]},

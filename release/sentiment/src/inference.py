@@ -31,7 +31,8 @@ def input_fn(body: str | bytes, content_type: str) -> np.ndarray:
     Raises:
         ValueError: another media type, or a body that holds no vectors.
     """
-    if content_type.split(";")[0].strip().lower() != "application/json":
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json":
         raise ValueError(f"content type must be application/json, got {content_type}")
     vectors = np.asarray(json.loads(body).get("vectors", []), dtype=float)
     if vectors.ndim != 2:
