@@ -39,6 +39,7 @@ CURVE = pd.DataFrame(
 )  # fmt: skip
 
 ANSWERED = pd.DataFrame({"coverage": [0.5, 1.0], "risk": [0.1, 0.3]})
+DRIFT = pd.Series([0.0, 0.5], index=pd.date_range("2026-01-01", periods=2, freq="h", tz="UTC"))
 RUNS = pd.DataFrame({"texts": [100, 100, 1_000], "score": [0.4, 0.6, 0.8]})
 SHARES = pd.Series([0.05, 0.25], index=[1, 20])
 REGRET = pd.DataFrame({"requests": [0, 10], "mean": [0, 5], "low": [0, 3], "high": [0, 8]})
@@ -73,6 +74,8 @@ def drawings(label, scores):
         "survival": lambda ax=None: plots.survival({"team": CURVE, "basic": CURVE[["time", "survival"]]}, ax=ax),
         "qini": lambda ax=None: plots.qini({"first": CURVE}, ax=ax),
         "latency_ecdf": lambda ax=None: plots.latency_ecdf({"endpoint": [1.0, 2.0, 30.0]}, objective=20, ax=ax),
+        "null_distances": lambda ax=None: plots.null_distances({100: [0.1, 0.2]}, {100: 0.25}, ax=ax),
+        "drift_timeline": lambda ax=None: plots.drift_timeline({"first": DRIFT}, 0.25, [DRIFT.index[1]], ax=ax),
         "class_confusion": lambda ax=None: plots.class_confusion(list("aab"), list("abb"), ax=ax),
         "token_length_cdf": lambda ax=None: plots.token_length_cdf({"a": [3, 9], "b": [5]}, cuts=(8,), ax=ax),
         "risk_coverage": lambda ax=None: plots.risk_coverage({"first": ANSWERED}, 0.75, ax=ax),

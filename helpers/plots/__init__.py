@@ -7,6 +7,7 @@ opaque and light, so that a figure stays legible on a dark page.
 from helpers.plots.experiments import detection, false_positives, regret, rollout_timeline, sequential_bounds
 from helpers.plots.explanations import feature_importance, shap_beeswarm
 from helpers.plots.languages import rater_quality, release_gate, transfer
+from helpers.plots.monitoring import drift_timeline, null_distances
 from helpers.plots.periods import daily_card_precision, split_timeline
 from helpers.plots.retention import gain, profit, qini, survival
 from helpers.plots.scores import confusion_matrix, cost_curve, precision_recall, reliability, roc
@@ -23,11 +24,13 @@ __all__ = [
     "cost_curve",
     "daily_card_precision",
     "detection",
+    "drift_timeline",
     "false_positives",
     "feature_importance",
     "gain",
     "latency_ecdf",
     "learning_curve",
+    "null_distances",
     "precision_recall",
     "profit",
     "qini",
