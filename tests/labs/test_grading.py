@@ -10,6 +10,7 @@ from helpers.course.project import find_labs
 from helpers.grading.intake import find_submissions
 from helpers.grading.verdict import Verdict
 
+LABS = ("fraud", "fraud-audit", "churn", "churn-audit", "sentiment", "sentiment-audit", "monitoring")
 STUDENTS = ("blank", "mixed", "solved")
 
 
@@ -29,7 +30,7 @@ def cells_of(notebook: dict, **wanted: bool) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=["fraud", "fraud-audit", "churn", "churn-audit", "sentiment", "sentiment-audit"])
+@pytest.fixture(scope="module", params=LABS)
 def graded(request, project, tmp_path_factory) -> tuple[list[str], dict[str, Verdict]]:
     """A lab's solution cells, and the verdict on each student."""
     lab = request.param
@@ -49,14 +50,7 @@ def graded(request, project, tmp_path_factory) -> tuple[list[str], dict[str, Ver
 
 
 def test_every_lab_is_graded_here(project):
-    assert {lab.name for lab in find_labs(project)} == {
-        "fraud",
-        "fraud-audit",
-        "churn",
-        "churn-audit",
-        "sentiment",
-        "sentiment-audit",
-    }
+    assert {lab.name for lab in find_labs(project)} == set(LABS)
 
 
 @pytest.mark.timeout(900)
