@@ -416,8 +416,7 @@ def mature_quality(
     label = known.drop_duplicates("inference_id", keep="last")
     label = label.set_index("inference_id")["fraud"]
     mature = predictions[predictions["time"] <= as_of - maturity]
-    is_fraud = mature["inference_id"].map(label)
-    mature = mature.assign(fraud=is_fraud.where(is_fraud.notna(), False).astype(bool))
+    mature = mature.assign(fraud=mature["inference_id"].map(label).eq(True))
     ranked = mature.sort_values(["score", "inference_id"], ascending=[False, True])
     total = int(mature["fraud"].sum())
     return {
