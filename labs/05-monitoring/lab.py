@@ -903,8 +903,8 @@ report_uri = f"s3://{aws.bucket}/course/{aws.lab}/reports"
 output = {"S3Uri": report_uri, "LocalPath": "/opt/ml/processing/report"}
 cluster = {"InstanceType": aws.instance_type("processing"), "InstanceCount": 1}
 # The window, in minutes of the captured clock; the local SageMaker's schedules are fast.
-minutes = 5 / 60 if aws.backend == "local" else 60
-command = "python3 /opt/ml/processing/code/drift.py --min_rows 50"
+minutes = 15 / 60 if aws.backend == "local" else 60
+command = "python3 /opt/ml/processing/code/drift.py --min_rows 100"
 command += f" --endpoint {endpoint} --minutes {minutes:.4f}"
 job = {
     "RoleArn": aws.role,
@@ -936,14 +936,13 @@ schedule = drift_schedule(
 
 # %%
 scheduler = aws.client("scheduler")
-started = time.time()
 scheduler.create_schedule(**schedule)
-reports, rng = {}, np.random.default_rng(0)
-drift_began = None
-patience = 90 if aws.backend == "local" else 7200
-while time.time() - started < patience:
+reports, rng, drift_began = {}, np.random.default_rng(0), None
+deadline = time.time() + (240 if aws.backend == "local" else 4 * 3600)
+while time.time() < deadline:
     rows = service[FEATURES].astype(float).sample(60, random_state=rng.integers(1e9))
-    if len(reports) >= 2:
+    judged = [report for report in reports.values() if report["psi"]]
+    if drift_began or len(judged) >= 2:
         drift_began = drift_began or time.time()
         rows[[name for name in FEATURES if "amount" in name]] *= 100
     body = rows.to_csv(header=False, index=False).strip()
@@ -955,10 +954,7 @@ while time.time() - started < patience:
         if key not in reports:
             text = aws.s3.get_object(Bucket=aws.bucket, Key=key)["Body"].read()
             reports[key] = json.loads(text)
-    if (
-        drift_began
-        and max(reports.values(), key=lambda r: r["due"])["psi"].get("amount", 0) > 1
-    ):
+    if any(report["psi"]["amount"] > 1 for report in judged):
         break
     time.sleep(0.2)
 scheduler.delete_schedule(Name=schedule_name)
@@ -976,7 +972,9 @@ ran = aws.sagemaker.list_processing_jobs(
     NameContains="fraud-drift-", StatusEquals="Completed"
 )["ProcessingJobSummaries"]
 assert len(ran) >= 3, f"three runs and more were due, {len(ran)} jobs completed"
-assert by_time[-1]["psi"]["amount"] > 1, "the drift of the amounts was not reported"
+assert any(report["psi"].get("amount", 0) > 1 for report in by_time), (
+    "the drift of the amounts was not reported"
+)
 ### BEGIN HIDDEN TESTS
 began = pd.Timestamp(drift_began, unit="s", tz="UTC")
 calm_reports = [r for r in by_time if r["psi"] and pd.Timestamp(r["due"]) < began]
