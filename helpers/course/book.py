@@ -37,6 +37,7 @@ EXECUTED = (
     "book/01-fraud/serving_code",
     "book/04-sentiment/rollout_code",
     "labs/03-text/src",
+    "labs/05-monitoring/src",
     "requirements.txt",
 )
 
