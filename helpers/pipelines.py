@@ -113,7 +113,7 @@ def schedule(
         aws: the lab's session.
         name: the schedule's name; an existing one is changed.
         pipeline: the pipeline's name.
-        expression: for example "rate(1 day)" or "cron(0 5 ? * MON *)".
+        expression: for example ``rate(1 day)`` or ``cron(0 5 ? * MON *)``.
         parameters: values of the pipeline's parameters.
     """
     arn = aws.sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineArn"]

@@ -24,7 +24,7 @@ def schedule_processing(
         aws: the lab's session.
         name: the schedule's name; an existing one is changed.
         request: members of CreateProcessingJob; ProcessingJobName has at most 26 characters.
-        expression: for example "rate(1 hour)" or "cron(0 * ? * * *)".
+        expression: for example ``rate(1 hour)`` or ``cron(0 * ? * * *)``.
         retries: how often a start that SageMaker refused is tried again.
 
     Raises:
