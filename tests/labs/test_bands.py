@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tasks
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from helpers import evaluation
-from helpers.data import churn, fraud
+from helpers.data import churn, fraud, tickets
 
 
 def solution(lab: str, name: str):
@@ -122,3 +124,25 @@ def test_honest_classes_stay_in_their_band(seed):
     namespace, honest_classes = task_of("04-sentiment-audit", "honest_classes")
     rows = namespace["catalogue"](seed)
     assert 0.53 < (honest_classes(rows) == rows["label"]).mean() < 0.75
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_honest_ticket_probabilities_stay_in_their_band(seed):
+    rows = tickets.corpus(700, 100, 100, seed=seed, imbalance=12, near_duplicates=0.4).train
+    asked = [int(family) for family in np.unique(rows["family"])[::3]]
+    answered = solution("03-text-audit", "honest_probabilities")(rows, asked)
+    truth = rows.loc[answered.index, "true_label"]
+    assert 0.4 < f1_score(truth, answered.idxmax(axis=1), average="macro") < 0.97
+
+
+@pytest.mark.parametrize("seed", [31, 32])
+def test_the_clearest_suspects_among_the_tickets_are_mostly_wrong_labels(seed):
+    rows = tickets.at_scale(seed=seed, scale="smoke").train
+    vectors = TruncatedSVD(100, random_state=0).fit_transform(
+        TfidfVectorizer(sublinear_tf=True).fit_transform(rows.text)
+    )
+    family = solution("03-text", "find_families")(list(rows["text"]))
+    probability = solution("03-text", "out_of_fold_probabilities")(vectors, rows["label"], family)
+    suspects = solution("03-text", "find_noisy_labels")(probability, rows["label"])
+    is_wrong = (rows["label"] != rows["true_label"]).to_numpy()
+    assert is_wrong[suspects.index[:15]].mean() > 4 * is_wrong.mean()

@@ -10,7 +10,10 @@ from helpers.course.project import find_labs
 from helpers.grading.intake import find_submissions
 from helpers.grading.verdict import Verdict
 
-LABS = ("fraud", "fraud-audit", "churn", "churn-audit", "sentiment", "sentiment-audit", "monitoring")
+LABS = (
+    *("fraud", "fraud-audit", "churn", "churn-audit", "text", "text-audit", "sentiment", "sentiment-audit"),
+    "monitoring",
+)
 STUDENTS = ("blank", "mixed", "solved")
 
 
