@@ -2365,12 +2365,10 @@ pd.Series(
 # An asynchronous endpoint with requests in its queue wakes up and is billed. The cell removes policies and alarm, prices what ran, and deletes everything that this lab made.
 
 # %% tags=["cleanup"]
-if aws.cloudwatch.describe_alarms(AlarmNames=[wanted["alarm"]["AlarmName"]])[
-    "MetricAlarms"
-]:
+if "wanted" in globals():
     aws.cloudwatch.delete_alarms(AlarmNames=[wanted["alarm"]["AlarmName"]])
-place = ("ServiceNamespace", "ResourceId", "ScalableDimension")
-scaling.deregister_scalable_target(**{key: wanted["target"][key] for key in place})
-print(f"on AWS: {priced['usd'].sum():.4f} USD at list prices")
+    place = ("ServiceNamespace", "ResourceId", "ScalableDimension")
+    scaling.deregister_scalable_target(**{key: wanted["target"][key] for key in place})
+print(f"on AWS: {costs.estimate(aws.ledger)['usd'].sum():.4f} USD at list prices")
 shutil.rmtree(work)
 cleanup.delete_lab(aws)
