@@ -17,6 +17,8 @@ MARKERS = {
 HEADER = re.compile(r"# %%(?!%)")
 HEADER_KEYS = {"nbgrader", "grade_id", "points", "tags"}
 FRONT_MATTER = {"title": str, "minutes": int, "module": str}
+# What a submission may write while it is graded, for labs that need more than the sandbox gives by itself.
+OPTIONAL_FRONT_MATTER = {"disk_mib": int}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class LabSource:
 
     Attributes:
         path: the script.
-        front: the front matter: title, minutes, module.
+        front: the front matter: title, minutes, module, and disk_mib where a lab needs it.
         cells: in the order of the file.
     """
 
@@ -105,6 +107,9 @@ def read_lab(path: Path) -> tuple[LabSource, list[Fault]]:
                 Fault(path, 1, f"front matter: {key} ({kind.__name__}) is missing; begin with # --- and # {key}: ...")
             )
 
+    for key, kind in OPTIONAL_FRONT_MATTER.items():
+        if not isinstance(front.get(key, kind()), kind):
+            faults.append(Fault(path, 1, f"front matter: {key} must be {kind.__name__}, got {front[key]!r}"))
     parsed = jupytext.reads(body, fmt="py:percent").cells
     lines = [number for number, line in enumerate(body.splitlines(), skipped + 1) if HEADER.match(line)]
     if parsed and not HEADER.match(body):

@@ -59,8 +59,12 @@ class Package:
 
 
 def read_package(folder: Path, lab: str, **options: Any) -> Package:
-    """The package of a lab whose source notebook lies in `folder`; options are Package's."""
+    """The package of a lab whose source notebook lies in `folder`; options are Package's.
+
+    The limits are those of the lab's front matter, unless they are among the options.
+    """
     source = json.loads((folder / f"{lab}.ipynb").read_text(encoding="utf-8"))
+    options.setdefault("limits", Limits.of_lab(source["metadata"].get("course", {})))
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".ipynb")
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if "__pycache__" not in path.parts

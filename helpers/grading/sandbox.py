@@ -16,10 +16,10 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 HOME = "/home/student"
 OUTSIDE_UID = 2_000_000  # of the first worker that root starts; nobody else's, so that limits per user are its own
@@ -67,6 +67,15 @@ class Limits:
     disk: int = 256 * 2**20
     processes: int = 384
     output: int = 2**20
+
+    @classmethod
+    def of_lab(cls, course: Mapping[str, Any]) -> Limits:
+        """The limits of a lab, whose front matter may ask for more disk with `disk_mib`.
+
+        Args:
+            course: the metadata "course" of the lab's source notebook.
+        """
+        return cls(disk=course["disk_mib"] * 2**20) if "disk_mib" in course else cls()
 
     def as_dict(self) -> dict:
         """For JSON."""

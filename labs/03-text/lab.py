@@ -2,6 +2,7 @@
 # title: "Lab 3: support tickets, from token lengths to an endpoint that sleeps"
 # minutes: 240
 # module: text
+# disk_mib: 2048
 # ---
 
 # %% [markdown]

@@ -115,6 +115,14 @@ def test_the_front_matter_needs_its_keys(key: str, tmp_path: Path) -> None:
     assert key in faults[0].message
 
 
+def test_the_disk_that_a_lab_asks_for_is_a_number(tmp_path: Path) -> None:
+    asking = FRONT.replace("# module: m\n", "# module: m\n# disk_mib: {}\n")
+    lab, faults = read_lab(write(tmp_path, asking.format(2048) + CLEANUP.lstrip()))
+    assert not faults and lab.front["disk_mib"] == 2048
+    _, faults = read_lab(write(tmp_path, asking.format("2 GiB") + CLEANUP.lstrip()))
+    assert [fault.message for fault in faults] == ["front matter: disk_mib must be int, got '2 GiB'"]
+
+
 def test_front_matter_that_is_not_yaml_is_reported(tmp_path: Path) -> None:
     _, faults = read_lab(write(tmp_path, "# ---\n# title: [\n# ---\n\n" + CLEANUP.lstrip()))
     assert any("not YAML" in fault.message for fault in faults)

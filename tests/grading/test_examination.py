@@ -1,10 +1,14 @@
 """How a lab is examined follows from its source: what each test needs, whom it calls, and where it runs."""
 
+import dataclasses
+import json
 from typing import Any
 
 import pytest
 
 from helpers.grading.examination import examination, first_hidden_line
+from helpers.grading.pool import read_package
+from helpers.grading.sandbox import Limits
 
 
 def notebook(*cells: tuple[str, str]) -> dict[str, Any]:
@@ -26,6 +30,13 @@ def notebook(*cells: tuple[str, str]) -> dict[str, Any]:
 def the_test(*cells: tuple[str, str]) -> Any:
     [test] = examination("lab", notebook(*cells)).tests.values()
     return test
+
+
+def test_a_lab_gets_the_disk_that_its_front_matter_asks_for(tmp_path):
+    for course, disk in (({}, Limits().disk), ({"disk_mib": 2048}, 2 * 2**30)):
+        source = notebook(("lab", "a = 1")) | {"metadata": {"course": course}}
+        (tmp_path / "lab.ipynb").write_text(json.dumps(source))
+        assert read_package(tmp_path, "lab").limits == dataclasses.replace(Limits(), disk=disk)
 
 
 SOLUTION = ("solution:f", "def f(x):\n    return x")
