@@ -126,17 +126,18 @@ def ask(client) -> Callable[..., dict]:
 @pytest.fixture
 def environments(server) -> Callable[[str], set[str]]:
     """`environments(endpoint)`: those that run, by their sockets."""
-    return lambda name: {socket for process in serving(server, name) for socket in process.cmdline()[-1:]}
+    return lambda name: set(serving(server, name).values())
 
 
-def serving(server: Running, name: str) -> list[psutil.Process]:
-    """The processes that serve an endpoint, with what wraps them."""
+def serving(server: Running, name: str) -> dict[psutil.Process, str]:
+    """The processes that serve an endpoint, with what wraps them, and the socket of each."""
     folder = str(server.home / "endpoints" / name)
-    found = []
+    found = {}
     for process in psutil.Process(server.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "--socket" in process.cmdline() and process.environ().get("HOME", "").startswith(folder):
-                found.append(process)
+        with contextlib.suppress(psutil.Error):  # it ended while it was looked at
+            command = process.cmdline()
+            if "--socket" in command and process.environ().get("HOME", "").startswith(folder):
+                found[process] = command[-1]
     return found
 
 
