@@ -4,7 +4,7 @@ Made once a lab, from its source notebook alone. A test runs in the examiner, a 
 touches: there the lab's own cells give the test its data, and the names that a solution cell defines stand for the
 student's functions, which are called in the student's interpreter. A test tagged `in-process` needs objects that cannot
 cross, such as an endpoint's client: it runs in the student's interpreter, with controls around it. So does a test that
-needs a class of the student's, or cells that are not plain Python.
+needs a class of the student's, a session to SageMaker, or cells that are not plain Python.
 """
 
 from __future__ import annotations
@@ -132,9 +132,17 @@ def _inside(
         return f"it is tagged {IN_PROCESS}"
     if magic := [needed for needed in (place, *sorted(context)) if trees[needed] is None]:
         return f"cell {magic[0] + 1} is not plain Python"
+    if session := [needed for needed in sorted(context) if _opens_session(trees[needed])]:
+        return f"cell {session[0] + 1} opens a session to SageMaker"
     solved = [node for needed in solutions for node in getattr(trees[needed], "body", [])]
     classes = {node.name for node in solved if isinstance(node, ast.ClassDef)}
     return f"it needs the class {min(classes & answers.keys())}" if classes & answers.keys() else ""
+
+
+def _opens_session(tree: ast.Module | None) -> bool:
+    """Whether a cell calls `connect`, as `helpers.connect` or by its name: what that reaches is the student's own."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
+    return any("connect" in (getattr(call, "id", ""), getattr(call, "attr", "")) for call in calls)
 
 
 def first_hidden_line(source: str) -> int:

@@ -39,6 +39,13 @@ def test_a_lab_gets_the_disk_that_its_front_matter_asks_for(tmp_path):
         assert read_package(tmp_path, "lab").limits == dataclasses.replace(Limits(), disk=disk)
 
 
+@pytest.mark.parametrize("opening", ["from helpers import connect\naws = connect()", "aws = helpers.connect(lab='x')"])
+def test_a_test_that_needs_a_session_runs_where_the_session_is(opening):
+    cells = (("lab", "import helpers"), ("lab", opening), ("lab", "jobs = aws.jobs()"), SOLUTION)
+    assert the_test(*cells, ("test:t", "assert f(jobs)")).inside == "cell 2 opens a session to SageMaker"
+    assert not the_test(*cells, ("test:t", "assert f(1)")).inside
+
+
 SOLUTION = ("solution:f", "def f(x):\n    return x")
 
 
