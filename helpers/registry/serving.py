@@ -30,7 +30,7 @@ def deploy(
         The last answer of DescribeEndpoint.
 
     Raises:
-        botocore.exceptions.ClientError: the version is not approved.
+        ClientError: the version is not approved.
         RuntimeError: the endpoint failed, or its update was rolled back.
     """
     group, number = version.split("/")[-2:]

@@ -188,7 +188,7 @@ def honest_probabilities(rows: pd.DataFrame, asked: list[int]) -> pd.DataFrame:
     is_asked = rows["family"].isin(asked)
     fitted, wanted = rows[~is_asked], rows[is_asked]
     model = make_pipeline(
-        TfidfVectorizer(sublinear_tf=True),
+        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 1)),
         LogisticRegression(C=10, max_iter=500, tol=1e-3, class_weight="balanced"),
     ).fit(fitted["text"].str.lower(), fitted["label"])
     answered = pd.DataFrame(

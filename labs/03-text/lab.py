@@ -1049,9 +1049,11 @@ def input_fn(body: bytes | str, content_type: str, max_chars: int = 20_000) -> l
         ValueError: the content type is another.
     """
     ### BEGIN SOLUTION
-    kind = content_type.split(";")[0].strip().lower()
-    if kind not in ("application/jsonlines", "application/x-jsonlines"):
-        raise ValueError(f"content type must be application/jsonlines, got {kind}")
+    media_type = content_type.split(";")[0].strip().lower()
+    if media_type not in ("application/jsonlines", "application/x-jsonlines"):
+        raise ValueError(
+            f"content type must be application/jsonlines, got {media_type}"
+        )
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
 
@@ -2030,8 +2032,8 @@ def scaling_requests(
             "MetricName": "HasBacklogWithoutCapacity",
             "Period": 60,
             "EvaluationPeriods": 1,
-            "Threshold": 1,
-            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 0,
         },
     }
     ### END SOLUTION
@@ -2133,8 +2135,8 @@ def model_answer(endpoint, quota, seconds, provisioning, slo):
         | {
             "MetricName": "HasBacklogWithoutCapacity",
             "EvaluationPeriods": 1,
-            "Threshold": 1,
-            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 0,
         },
     }
 
