@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from helpers.deployment import WAIT_SECONDS
+from helpers.schedules import put_schedule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,20 +119,8 @@ def schedule(
     """
     arn = aws.sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineArn"]
     given = [{"Name": key, "Value": str(value)} for key, value in (parameters or {}).items()]
-    target: dict[str, Any] = {"Arn": arn, "RoleArn": aws.role}
-    if given:
-        target["SageMakerPipelineParameters"] = {"PipelineParameterList": given}
-    request = {
-        "Name": name,
-        "ScheduleExpression": expression,
-        "FlexibleTimeWindow": {"Mode": "OFF"},
-        "Target": target,
-    }
-    scheduler = aws.client("scheduler")
-    try:
-        return scheduler.create_schedule(**request)["ScheduleArn"]
-    except scheduler.exceptions.ConflictException:
-        return scheduler.update_schedule(**request)["ScheduleArn"]
+    parameter_list = {"SageMakerPipelineParameters": {"PipelineParameterList": given}} if given else {}
+    return put_schedule(aws, name, expression, {"Arn": arn, **parameter_list})
 
 
 def _wait(aws: SageMakerHelper, execution: str, timeout: float) -> str:

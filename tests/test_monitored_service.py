@@ -1,11 +1,11 @@
 """An endpoint's captured traffic read back, a drift job on a schedule, and its alarm, on the local SageMaker."""
 
 import json
-import time
 
 import botocore.session
 import pandas as pd
 import pytest
+from waiting import until
 
 from helpers import cleanup, connect, deployment, monitoring
 
@@ -19,16 +19,6 @@ def transform_fn(model, body, content_type, accept):
     rows = [line.split(",") for line in text.splitlines()]
     return "\\n".join(str(float(row[0]) + float(row[1])) for row in rows), "text/csv"
 """
-PATIENCE_SECONDS = 90
-
-
-def until(look):
-    """What `look` returns, once it is true."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing after {PATIENCE_SECONDS} s"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """Pipelines run, read, tried again and scheduled through helpers.pipelines, on the local SageMaker."""
 
 import json
-import time
 
 import pytest
+from waiting import until
 
 from helpers import pipelines
 
 CLUSTER = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-PATIENCE_SECONDS = 60
 WORD = {"Name": "Word", "Type": "String", "DefaultValue": "one"}
 
 
@@ -21,15 +20,6 @@ def step(aws, name, script, **members):
         "Environment": {"WORD": {"Get": "Parameters.Word"}},
     }
     return {"Name": name, "Type": "Processing", "Arguments": arguments} | members
-
-
-def until(look):
-    """What `look` returns, once it is true."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing after {PATIENCE_SECONDS} s"
-        time.sleep(0.2)
-    return found
 
 
 def executions(aws, name):

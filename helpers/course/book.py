@@ -31,6 +31,7 @@ EXECUTED = (
     "helpers/canary.py",
     "helpers/experiments",
     "helpers/monitoring",
+    "helpers/schedules.py",
     "helpers/costs.py",
     "helpers/cleanup.py",
     "helpers/local_sagemaker",

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from helpers.schedules import put_schedule
+
 if TYPE_CHECKING:
     from helpers.session import SageMakerHelper
 
@@ -40,21 +42,10 @@ def schedule_processing(
     }
     target = {
         "Arn": CREATE_PROCESSING_JOB,
-        "RoleArn": aws.role,
         "Input": json.dumps(job),
         "RetryPolicy": {"MaximumRetryAttempts": retries, "MaximumEventAgeInSeconds": 3600},
     }
-    schedule = {
-        "Name": name,
-        "ScheduleExpression": expression,
-        "FlexibleTimeWindow": {"Mode": "OFF"},
-        "Target": target,
-    }
-    scheduler = aws.client("scheduler")
-    try:
-        return scheduler.create_schedule(**schedule)["ScheduleArn"]
-    except scheduler.exceptions.ConflictException:
-        return scheduler.update_schedule(**schedule)["ScheduleArn"]
+    return put_schedule(aws, name, expression, target)
 
 
 def alarm_on(
